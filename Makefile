@@ -1,0 +1,46 @@
+# make lab    open the notebooks in JupyterLab
+# make run    execute the chapters from top to bottom, keep the executed copies in build/
+# make test   re-check everything: style, extraction, tests, and every stored output of every notebook
+# Each sets itself up in .venv first; a second call finds it and starts at once.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Progress bars carry timings, so they stay off where nobody watches the cells run.
+HEADLESS := TQDM_DISABLE=1
+
+.PHONY: lab run test extract refresh clean
+
+lab: .venv/.course
+	$(BIN)/jupyter lab notebooks
+
+run: .venv/.course
+	$(HEADLESS) $(BIN)/python tools/run.py
+
+test: .venv/.tests
+	$(BIN)/ruff check .
+	$(BIN)/python tools/extract.py --check
+	$(BIN)/pytest tests
+	$(HEADLESS) $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1800 notebooks
+
+# For authors: previous_chapters.py anew from the notebooks; all stored outputs anew, in place.
+extract: .venv/.course
+	$(BIN)/python tools/extract.py
+
+refresh: .venv/.course
+	$(HEADLESS) $(BIN)/python tools/run.py --save
+
+clean:
+	rm -rf .venv build
+
+# The stamp files are written last, so an install that broke off is done again.
+.venv/.course: requirements.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 was not found. Install it, or name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] >= (3, 11) else "Python 3.11 or newer is needed, $(PYTHON) is %d.%d" % v[:2])'
+	"$(PYTHON)" -m venv .venv
+	$(BIN)/pip install -r requirements.txt
+	$(BIN)/python -c "import matplotlib.font_manager"  # builds the font cache now, not noisily in a notebook
+	touch $@
+
+.venv/.tests: .venv/.course tests/requirements.txt
+	$(BIN)/pip install -r tests/requirements.txt
+	touch $@

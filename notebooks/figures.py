@@ -1,0 +1,253 @@
+"""Figures of the course, drawn from the tensors and token ids that a notebook has at hand.
+
+Every function displays one figure and takes `alt`, a sentence that says what one sees: it is stored with the picture
+for readers who cannot see it, and as the cell's text output. Colours are Okabe and Ito's, which colour-blind readers
+can tell apart; lines differ in style as well.
+"""
+
+import io
+import textwrap
+from dataclasses import dataclass
+
+from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
+COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
+STYLES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
+SMALL, NORMAL = 8, 9  # font sizes in points
+PIXELS_PER_INCH = 96  # on the page; the stored picture has twice as many, for sharp text
+
+
+@dataclass
+class Row:
+    """One row of boxes for `token_rows`.
+
+    Args:
+        label: what stands to the left of the row.
+        tokens: one text per box, or (text, width) for a box that is several columns wide.
+        start: the column of the first box.
+        colour: the boxes' colour.
+        marked: positions in `tokens` that are drawn filled.
+    """
+
+    label: str
+    tokens: list
+    start: int = 0
+    colour: str = BLUE
+    marked: tuple = ()
+
+
+def show(figure, alt):
+    """Display a figure as a PNG with its alternative text."""
+    buffer = io.BytesIO()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.savefig(buffer, format="png", dpi=2 * PIXELS_PER_INCH, bbox_inches="tight", pad_inches=0.05,
+                   facecolor="white", metadata={"Software": None})
+    extent = figure.get_tightbbox(renderer)
+    metadata = {"image/png": {"alt": alt, "width": round(extent.width * PIXELS_PER_INCH)}}
+    display({"image/png": buffer.getvalue(), "text/plain": alt}, raw=True, metadata=metadata)
+
+
+def canvas(width, height, columns=1, **keywords):
+    """Return a figure of `width` x `height` inches and its axes, in the course's style."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False, **keywords)[0]
+    for axis in axes:
+        axis.tick_params(labelsize=SMALL)
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def box(axis, x, y, width, height, text, colour, filled=False, size=NORMAL, weight="normal"):
+    """Draw one rounded box with text in its middle."""
+    axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", linewidth=1.2,
+                                  edgecolor=colour, facecolor=colour if filled else colour + "18"))
+    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size, weight=weight,
+              color="white" if filled else "black", linespacing=1.35)
+
+
+def blank(axis, width, height):
+    """Turn an axis into a drawing surface with one unit per inch."""
+    axis.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    axis.axis("off")
+
+
+def flow(steps, alt, per_row=5, width=9.2, height=1.15):
+    """Draw steps as boxes joined by arrows, left to right, in rows of `per_row`.
+
+    Args:
+        steps: (title, detail) pairs; the detail is a live value, such as a shape, and may have several lines.
+        alt: what one sees.
+    """
+    rows = -(-len(steps) // per_row)
+    gap = 0.32
+    step = (width + gap) / min(per_row, len(steps))
+    figure, (axis,) = canvas(width, rows * (height + 0.35))
+    blank(axis, width, rows * (height + 0.35))
+    for number, (title, detail) in enumerate(steps):
+        row, column = divmod(number, per_row)
+        x, y = column * step, (rows - 1 - row) * (height + 0.35) + 0.15
+        box(axis, x, y, step - gap, height, "", COLOURS[number % len(COLOURS)])
+        axis.text(x + (step - gap) / 2, y + height - 0.12, title, ha="center", va="top", fontsize=NORMAL, weight="bold")
+        axis.text(x + (step - gap) / 2, y + (height - 0.3) / 2, detail, ha="center", va="center", fontsize=SMALL,
+                  family="monospace", linespacing=1.3)
+        if number + 1 < len(steps):
+            end = (x + step - 0.03, y + height / 2) if column + 1 < per_row else (x + (step - gap) / 2, y - 0.3)
+            start = (x + step - gap + 0.03, y + height / 2) if column + 1 < per_row else (end[0], y - 0.03)
+            axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0})
+    show(figure, alt)
+
+
+def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42):
+    """Draw rows of token boxes on one grid of columns, so that what stands above what can be compared.
+
+    Args:
+        rows: a list of `Row`.
+        alt: what one sees.
+        column_width, label_width, row_height: in inches.
+    """
+    spans = [[token if isinstance(token, tuple) else (token, 1) for token in row.tokens] for row in rows]
+    columns = max(row.start + sum(span for _, span in cells) for row, cells in zip(rows, spans, strict=True))
+    width, height = label_width + columns * column_width, len(rows) * row_height
+    figure, (axis,) = canvas(width, height)
+    blank(axis, width, height)
+    for number, (row, cells) in enumerate(zip(rows, spans, strict=True)):
+        y, column = height - (number + 1) * row_height, row.start
+        axis.text(0, y + row_height / 2, row.label, ha="left", va="center", fontsize=SMALL)
+        for position, (text, span) in enumerate(cells):
+            box(axis, label_width + column * column_width + 0.02, y + 0.04, span * column_width - 0.04,
+                row_height - 0.08, text, row.colour, filled=position in row.marked, size=SMALL)
+            column += span
+    show(figure, alt)
+
+
+def stack(blocks, alt, width=6.4, row_height=0.44):
+    """Draw the layers of a model from the bottom (first) to the top (last), with a note beside each.
+
+    Args:
+        blocks: (name, note, indent) triples, the first layer first; indent 1 draws the box narrower, inside a block.
+        alt: what one sees.
+    """
+    height = len(blocks) * row_height
+    figure, (axis,) = canvas(width, height)
+    blank(axis, width, height)
+    for number, (name, note, indent) in enumerate(blocks):
+        y = number * row_height
+        colour = ORANGE if indent else BLUE
+        box(axis, 0.25 * indent, y + 0.07, 2.9 - 0.5 * indent, row_height - 0.14, name, colour, size=SMALL)
+        axis.text(3.1, y + row_height / 2, note, ha="left", va="center", fontsize=SMALL, family="monospace")
+        if number:
+            axis.annotate("", (1.45, y + 0.07), (1.45, y - 0.07),
+                          arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0,
+                                      "mutation_scale": 7})
+    show(figure, alt)
+
+
+def heatmaps(matrices, alt, titles=None, rows=None, columns=None, digits=2, cell=0.5, colour_map="Blues", ylabel=None,
+             xlabel=None, limits=None):
+    """Draw matrices side by side as coloured cells; `digits=None` leaves the numbers out.
+
+    Args:
+        matrices: 2-dimensional tensors, (rows, columns) each.
+        alt: what one sees.
+        titles, rows, columns: the titles of the pictures, and the labels of rows and columns.
+        limits: (lowest, highest) value of the colour scale; by default each picture's own.
+    """
+    titles = titles or [None] * len(matrices)
+    width = sum(matrix.shape[1] for matrix in matrices) * cell + 0.9 * len(matrices)
+    figure, axes = canvas(width, max(matrix.shape[0] for matrix in matrices) * cell + 0.7, len(matrices),
+                          width_ratios=[matrix.shape[1] for matrix in matrices])
+    for axis, matrix, title in zip(axes, matrices, titles, strict=True):
+        values = matrix.detach().float().cpu().numpy()
+        low, high = limits or (values.min(), values.max())
+        image = axis.imshow(values, cmap=colour_map, vmin=low, vmax=high, aspect="equal")
+        axis.spines[:].set_visible(False)
+        axis.tick_params(length=0)
+        axis.set_title(title, fontsize=NORMAL)
+        axis.set_xticks(range(values.shape[1]), columns or [str(i) for i in range(values.shape[1])], fontsize=SMALL,
+                        rotation=45 if columns else 0, ha="right" if columns else "center")
+        axis.set_yticks(range(values.shape[0]), rows or [str(i) for i in range(values.shape[0])], fontsize=SMALL)
+        axis.set_xlabel(xlabel, fontsize=SMALL)
+        if digits is not None:
+            _write_values(axis, image, values, digits)
+    axes[0].set_ylabel(ylabel, fontsize=SMALL)
+    show(figure, alt)
+
+
+def _write_values(axis, image, values, digits):
+    """Write each number into its cell, in white where the cell is dark."""
+    for row, numbers in enumerate(values):
+        for column, value in enumerate(numbers):
+            red, green, blue, _ = image.cmap(image.norm(value))
+            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5  # the luminance that the eye sees
+            axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=SMALL - 1,
+                      color="white" if dark else "black")
+
+
+def curves(x, ys, xlabel, ylabel, alt, size=(3.6, 2.5), logx=False, logy=False, marks=False):
+    """Draw one line per entry of `ys`, {name: values}, over the common `x`."""
+    figure, (axis,) = canvas(*size)
+    for (name, values), colour, style in zip(ys.items(), COLOURS, STYLES, strict=False):
+        axis.plot([float(value) for value in x], [float(value) for value in values], color=colour, linestyle=style,
+                  label=name, marker="o" if marks else None, markersize=3.5)
+    axis.set_xscale("log" if logx else "linear")
+    axis.set_yscale("log" if logy else "linear")
+    _label(axis, xlabel, ylabel, legend=len(ys) > 1)
+    show(figure, alt)
+
+
+def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, rotation=0):
+    """Draw bars side by side: `groups` is {name: one value per label}."""
+    figure, (axis,) = canvas(*size)
+    width = 0.8 / len(groups)
+    hatches = ["", "//", "..", "xx"]
+    for number, (name, values) in enumerate(groups.items()):
+        at = [position + (number - (len(groups) - 1) / 2) * width for position in range(len(labels))]
+        axis.bar(at, [float(value) for value in values], width, label=name, color=COLOURS[number],
+                 hatch=hatches[number % 4], edgecolor="white")
+    axis.set_yscale("log" if logy else "linear")
+    axis.set_xticks(range(len(labels)), labels, rotation=rotation, ha="right" if rotation else "center")
+    _label(axis, xlabel, ylabel, legend=len(groups) > 1)
+    show(figure, alt)
+
+
+def histograms(groups, xlabel, alt, size=(3.6, 2.5), bins=40):
+    """Draw the distribution of the numbers of each tensor in `groups`, {name: tensor}."""
+    figure, (axis,) = canvas(*size)
+    for (name, values), colour, style in zip(groups.items(), COLOURS, STYLES, strict=False):
+        axis.hist(values.detach().flatten().cpu().numpy(), bins=bins, histtype="step", density=True, color=colour,
+                  linestyle=style, label=name, linewidth=1.5)
+    _label(axis, xlabel, "density", legend=len(groups) > 1)
+    show(figure, alt)
+
+
+def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0)):
+    """Draw 2-dimensional vectors as labelled points, one colour per group name in `groups`."""
+    figure, (axis,) = canvas(*size)
+    names = list(dict.fromkeys(groups))
+    markers = ["o", "s", "^", "D"]
+    for (x, y), label, group in zip(vectors.tolist(), labels, groups, strict=True):
+        number = names.index(group)
+        axis.scatter(x, y, color=COLOURS[number], marker=markers[number], s=28)
+        axis.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=SMALL)
+    axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
+    axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+    axis.margins(0.22)
+    _label(axis, xlabel, ylabel, legend=False)
+    show(figure, alt)
+
+
+def _label(axis, xlabel, ylabel, legend):
+    axis.set_xlabel(xlabel, fontsize=SMALL)
+    axis.set_ylabel(ylabel, fontsize=SMALL)
+    if legend:
+        axis.legend(fontsize=SMALL, frameon=False)
+
+
+def visible(text, width=None):
+    """Return a token's text with its spaces and line breaks made visible, for a label in a figure."""
+    shown = text.replace(" ", "·").replace("\n", "↵")
+    return textwrap.shorten(shown, width, placeholder="…") if width else shown
