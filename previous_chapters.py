@@ -8,6 +8,7 @@ import re
 
 import tiktoken
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 # -------------------- ch02-text-data.ipynb --------------------
@@ -122,3 +123,185 @@ def create_dataloader_v1(txt, batch_size=4, max_length=256, stride=128, shuffle=
         raise ValueError(f"the text gives {len(dataset)} windows, batch_size={batch_size} needs at least as many; "
                          "use a longer text, a smaller batch, or drop_last=False")
     return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, drop_last=drop_last, num_workers=num_workers)
+
+
+# -------------------- ch03-attention.ipynb --------------------
+
+
+# ch03-attention.ipynb, section 3.4.2
+class SelfAttention_v1(nn.Module):
+    """Scaled dot-product self-attention with bare weight matrices (Vaswani et al. 2017, "Attention Is All You Need").
+
+    Args:
+        d_in: numbers per input vector.
+        d_out: numbers per query, key, value and context vector.
+
+    Shapes:
+        x: (num_tokens, d_in) -> (num_tokens, d_out)
+    """
+
+    def __init__(self, d_in, d_out):
+        super().__init__()
+        self.W_query = nn.Parameter(torch.rand(d_in, d_out))
+        self.W_key = nn.Parameter(torch.rand(d_in, d_out))
+        self.W_value = nn.Parameter(torch.rand(d_in, d_out))
+
+    def forward(self, x):
+        queries, keys, values = x @ self.W_query, x @ self.W_key, x @ self.W_value
+        attn_scores = queries @ keys.T  # -> (num_tokens, num_tokens)
+        attn_weights = torch.softmax(attn_scores / keys.shape[-1] ** 0.5, dim=-1)
+        return attn_weights @ values
+
+
+# ch03-attention.ipynb, section 3.4.2
+class SelfAttention_v2(nn.Module):
+    """Scaled dot-product self-attention with `nn.Linear` layers (Vaswani et al. 2017).
+
+    Args:
+        d_in: numbers per input vector.
+        d_out: numbers per query, key, value and context vector.
+        qkv_bias: add a learned bias to queries, keys and values.
+
+    Shapes:
+        x: (num_tokens, d_in) -> (num_tokens, d_out)
+    """
+
+    def __init__(self, d_in, d_out, qkv_bias=False):
+        super().__init__()
+        self.W_query = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_key = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
+
+    def forward(self, x):
+        queries, keys, values = self.W_query(x), self.W_key(x), self.W_value(x)
+        attn_scores = queries @ keys.T  # -> (num_tokens, num_tokens)
+        attn_weights = torch.softmax(attn_scores / keys.shape[-1] ** 0.5, dim=-1)
+        return attn_weights @ values
+
+
+# ch03-attention.ipynb, section 3.5.3
+def causal_mask(context_length):
+    """Return a (context_length, context_length) bool tensor that is True where a row's token may not look: its future."""
+    return torch.triu(torch.ones(context_length, context_length, dtype=torch.bool), diagonal=1)
+
+
+def drop_saved_mask(module, state_dict, prefix, *_):
+    """Before loading, forget a mask that a checkpoint carries: the module has made its own."""
+    state_dict.pop(prefix + "mask", None)
+
+
+# ch03-attention.ipynb, section 3.5.3
+class CausalAttention(nn.Module):
+    """Self-attention in which each token sees itself and the tokens before it, with dropout on the weights.
+
+    Args:
+        d_in: numbers per input vector.
+        d_out: numbers per query, key, value and context vector.
+        context_length: the most tokens that an input may have.
+        dropout: the share of attention weights that is set to zero in training.
+        qkv_bias: add a learned bias to queries, keys and values.
+
+    Shapes:
+        x: (batch, num_tokens, d_in) -> (batch, num_tokens, d_out)
+
+    Raises:
+        ValueError: an input has more tokens than context_length.
+    """
+
+    def __init__(self, d_in, d_out, context_length, dropout, qkv_bias=False):
+        super().__init__()
+        self.W_query = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_key = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("mask", causal_mask(context_length), persistent=False)
+        self.register_load_state_dict_pre_hook(drop_saved_mask)
+
+    def forward(self, x):
+        num_tokens = x.shape[1]
+        if num_tokens > len(self.mask):
+            raise ValueError(f"the input has {num_tokens} tokens, the context length is {len(self.mask)}")
+        queries, keys, values = self.W_query(x), self.W_key(x), self.W_value(x)
+
+        attn_scores = queries @ keys.transpose(1, 2)  # -> (batch, num_tokens, num_tokens)
+        attn_scores = attn_scores.masked_fill(self.mask[:num_tokens, :num_tokens], -torch.inf)
+        attn_weights = torch.softmax(attn_scores / keys.shape[-1] ** 0.5, dim=-1)
+        return self.dropout(attn_weights) @ values  # -> (batch, num_tokens, d_out)
+
+
+# ch03-attention.ipynb, section 3.6.1
+class MultiHeadAttentionWrapper(nn.Module):
+    """Several `CausalAttention` heads next to each other, each with weights of its own.
+
+    Args:
+        d_in, d_out, context_length, dropout, qkv_bias: of each head, see `CausalAttention`.
+        num_heads: how many heads.
+
+    Shapes:
+        x: (batch, num_tokens, d_in) -> (batch, num_tokens, num_heads * d_out)
+    """
+
+    def __init__(self, d_in, d_out, context_length, dropout, num_heads, qkv_bias=False):
+        super().__init__()
+        self.heads = nn.ModuleList(
+            CausalAttention(d_in, d_out, context_length, dropout, qkv_bias) for _ in range(num_heads)
+        )
+
+    def forward(self, x):
+        return torch.cat([head(x) for head in self.heads], dim=-1)
+
+
+# ch03-attention.ipynb, section 3.6.2
+class MultiHeadAttention(nn.Module):
+    """Causal self-attention with several heads, computed by three matrix products (Vaswani et al. 2017).
+
+    Args:
+        d_in: numbers per input vector.
+        d_out: numbers per output vector, all heads together.
+        context_length: the most tokens that an input may have.
+        dropout: the share of attention weights that is set to zero in training.
+        num_heads: how many heads; each is d_out / num_heads wide.
+        qkv_bias: add a learned bias to queries, keys and values.
+
+    Shapes:
+        x: (batch, num_tokens, d_in) -> (batch, num_tokens, d_out)
+
+    Raises:
+        ValueError: d_out is not divisible by num_heads, or an input has more tokens than context_length.
+    """
+
+    def __init__(self, d_in, d_out, context_length, dropout, num_heads, qkv_bias=False):
+        super().__init__()
+        if num_heads < 1 or d_out % num_heads != 0:
+            raise ValueError(f"d_out must be divisible by num_heads, got d_out={d_out} and num_heads={num_heads}")
+        self.d_out = d_out
+        self.num_heads = num_heads
+        self.head_dim = d_out // num_heads
+        self.W_query = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_key = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
+        self.out_proj = nn.Linear(d_out, d_out)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("mask", causal_mask(context_length), persistent=False)
+        self.register_load_state_dict_pre_hook(drop_saved_mask)
+
+    def split_heads(self, x):
+        """Cut the last dimension into heads: (b, num_tokens, d_out) -> (b, num_heads, num_tokens, head_dim)."""
+        b, num_tokens, _ = x.shape
+        return x.view(b, num_tokens, self.num_heads, self.head_dim).transpose(1, 2)
+
+    def forward(self, x):
+        b, num_tokens, _ = x.shape
+        if num_tokens > len(self.mask):
+            raise ValueError(f"the input has {num_tokens} tokens, the context length is {len(self.mask)}")
+        queries = self.split_heads(self.W_query(x))  # (b, num_tokens, d_in) -> (b, num_heads, num_tokens, head_dim)
+        keys = self.split_heads(self.W_key(x))
+        values = self.split_heads(self.W_value(x))
+
+        attn_scores = queries @ keys.transpose(2, 3)  # -> (b, num_heads, num_tokens, num_tokens)
+        attn_scores = attn_scores.masked_fill(self.mask[:num_tokens, :num_tokens], -torch.inf)
+        attn_weights = torch.softmax(attn_scores / self.head_dim**0.5, dim=-1)
+
+        context_vecs = self.dropout(attn_weights) @ values  # -> (b, num_heads, num_tokens, head_dim)
+        context_vecs = context_vecs.transpose(1, 2).reshape(b, num_tokens, self.d_out)  # -> (b, num_tokens, d_out)
+        return self.out_proj(context_vecs)
