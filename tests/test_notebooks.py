@@ -1,0 +1,193 @@
+"""What nbval cannot say about the notebooks: they were run cleanly, they are tidy, and they print the book's values."""
+
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+import exercises
+from run import normalise
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+TAGS = {"extract", "headline", "raises-exception", "nbval-ignore-output"}
+NUMBER = r"-?\d+\.?\d*(?:e[+-]?\d+)?"
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def text_of(cell):
+    """Return what a code cell printed or raised, as text."""
+    parts = []
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            parts.append(output.text)
+        elif output.output_type == "error":
+            parts.append(f"{output.ename}: {output.evalue}")
+        else:
+            parts.append(output.data.get("text/plain", ""))
+    return "\n".join(parts)
+
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def test_there_are_notebooks():
+    assert [path.stem for path in NOTEBOOKS][:4] == ["ch02-text-data", "ch03-attention", "ch04-gpt-model",
+                                                     "ch05-pretraining"]
+
+
+@every_notebook
+def test_one_clean_run_from_top_to_bottom(path):
+    cells = code_cells(read(path))
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.get("name") != "stderr", cell.source
+            assert output.output_type != "error" or "raises-exception" in tags(cell), cell.source
+
+
+@every_notebook
+def test_the_file_is_in_its_normal_form(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    assert path.read_text(encoding="utf-8") == nbformat.writes(normalise(read(path))) + "\n"
+
+
+@every_notebook
+def test_tags_are_known(path):
+    for cell in read(path).cells:
+        assert tags(cell) <= TAGS, cell.source
+
+
+@every_notebook
+def test_cells_are_short(path):
+    for cell in code_cells(read(path)):
+        assert "extract" in tags(cell) or len(cell.source.splitlines()) <= 25, cell.source
+
+
+@every_notebook
+def test_95_of_100_printing_cells_are_compared(path):
+    printing = [cell for cell in code_cells(read(path)) if cell.outputs]
+    ignored = [cell for cell in printing if "nbval-ignore-output" in tags(cell)]
+    assert len(ignored) <= 0.05 * len(printing), f"{len(ignored)} of {len(printing)}"
+
+
+@every_notebook
+def test_nothing_remote_and_no_paths_of_a_machine(path):
+    for cell in read(path).cells:
+        assert not re.search(r"!\[[^\]]*\]\(https?:|<img[^>]+src=.https?:", cell.source), cell.source
+        text = cell.source + (text_of(cell) if cell.cell_type == "code" else "")
+        assert not re.search(r"/home/|/root/|/tmp/|/Users/|[A-Z]:\\", text), text
+        assert str(ROOT) not in text
+
+
+@every_notebook
+def test_figures_have_alternative_texts(path):
+    for cell in code_cells(read(path)):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}) and "plot_losses" not in cell.source:
+                alt = output.metadata["image/png"]["alt"]
+                assert len(alt) > 30 and output.data["text/plain"] == alt, cell.source
+
+
+def test_setup_cells_are_the_same_and_short():
+    setups = {code_cells(read(path))[0].source for path in NOTEBOOKS}
+    assert len(setups) == 1
+    assert len(setups.pop().splitlines()) <= 10
+
+
+def test_every_exercise_is_asked_once_and_not_yet_solved():
+    asked = {}
+    for path in NOTEBOOKS:
+        cells = code_cells(read(path))
+        for starter, cell in zip(cells, cells[1:], strict=False):
+            for number in re.findall(r'^check\("(.+?)"', cell.source, flags=re.MULTILINE):
+                assert number not in asked
+                asked[number] = cell
+                assert f"exercise {number}" in starter.source and "..." in starter.source
+                assert text_of(cell).strip() == f"{number}: not attempted yet"
+    assert list(asked) == list(exercises.CHECKS)
+
+
+def test_no_definition_is_written_twice():
+    """A name that a notebook defines in a finished cell is defined in no other notebook at all."""
+    homes = {}
+    for path in NOTEBOOKS:
+        for cell in code_cells(read(path)):
+            for name in re.findall(r"^(?:def|class) (\w+)", cell.source, flags=re.MULTILINE):
+                homes.setdefault(name, set()).add((path.stem, "extract" in tags(cell)))
+    for name, places in homes.items():
+        assert len(places) == 1 or not any(finished for _, finished in places), (name, places)
+
+
+# The book's values stand in the stored outputs.
+
+
+def runs_of_numbers(value):
+    """Split a golden value into the lists of numbers that must be printed in one go."""
+    if isinstance(value, dict):
+        return [run for part in value.values() for run in runs_of_numbers(part)]
+    if not isinstance(value, list):
+        return [[value]]
+    if value and isinstance(value[0], list):
+        return [run for part in value for run in runs_of_numbers(part)]
+    return [value]
+
+
+def strings_of(value):
+    """Return the texts of a golden value as they are printed: pairs of text and id as tuples, texts plainly."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int):
+        return [repr(tuple(value))]
+    return [text for part in value for text in strings_of(part)] if isinstance(value, list) else []
+
+
+def tolerance(entry):
+    """Return (absolute, relative) tolerance of a golden entry's kind."""
+    digits = re.search(r"(\d+) (significant )?(decimals|digits)", entry["kind"])
+    if digits and digits[2]:
+        return 0.0, 0.51 * 10.0 ** (1 - int(digits[1]))
+    if digits:
+        return 0.51 * 10.0 ** -int(digits[1]), 0.0
+    return (0.25, 0.0) if "to" in entry["kind"] else (1e-9, 0.0)
+
+
+def contains_run(numbers, wanted, absolute, relative):
+    return any(all(abs(number - value) <= max(absolute, relative * abs(value))
+                   for number, value in zip(numbers[start:], wanted, strict=False))
+               for start in range(len(numbers) - len(wanted) + 1))
+
+
+GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("entry", GOLDEN, ids=lambda entry: entry["id"])
+def test_the_stored_outputs_hold_the_value(entry):
+    (path,) = [path for path in NOTEBOOKS if path.stem.startswith(f"ch0{entry['id'][0]}")]
+    cells = code_cells(read(path))
+    texts = [text_of(cell) for cell in cells]
+    if entry["kind"] == "input":
+        texts = [cell.source for cell in cells]
+    strings = strings_of(entry["value"])
+    for string in strings:
+        assert any(string in text for text in texts), string
+    if not strings:
+        rows = [[float(number) for number in re.findall(NUMBER, text)] for text in texts]
+        for run in runs_of_numbers(entry["value"]):
+            assert any(contains_run(row, run, *tolerance(entry)) for row in rows), run

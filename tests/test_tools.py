@@ -1,0 +1,132 @@
+"""The tools: extraction notices drift and refuses what it cannot extract; the runner reports progress and failures."""
+
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from conftest import ROOT
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import extract
+import run
+
+
+def notebook(path, *cells):
+    """Write a notebook of (kind, source, *tags) cells."""
+    made = new_notebook()
+    for kind, source, *tags in cells:
+        cell = new_markdown_cell(source) if kind == "md" else new_code_cell(source)
+        cell.metadata["tags"] = list(tags)
+        made.cells.append(cell)
+    run.write(made, path)
+    return path
+
+
+@pytest.fixture
+def course_folder(tmp_path):
+    notebook(tmp_path / "ch02-a.ipynb",
+             ("md", "# Chapter\n\n## 2.1 · First"),
+             ("code", "!echo magic\nimport os\nimport math\nfrom pathlib import Path, PurePath\nimport torch"),
+             ("code", "def area(radius):\n    return math.pi * radius**2", "extract"),
+             ("md", "### 2.1.1 Deeper"),
+             ("code", "SIZE = 3", "extract"))
+    notebook(tmp_path / "appendix-A.ipynb",
+             ("md", "## A.1 · More"),
+             ("code", "from previous_chapters import area\nfrom pathlib import Path"),
+             ("code", "class Disc:\n    home = Path('.')\n\n    def area(self):\n        return area(SIZE)", "extract"))
+    return tmp_path
+
+
+def test_the_module_is_what_the_notebooks_give():
+    assert (ROOT / "previous_chapters.py").read_text(encoding="utf-8") == extract.extract(ROOT / "notebooks"), \
+        "run `make extract`"
+
+
+def test_extraction_merges_imports_and_names_the_source(course_folder):
+    module = extract.extract(course_folder)
+    assert "import math\nfrom pathlib import Path\n" in module  # only what is used, once
+    assert "import os" not in module and "torch" not in module and "previous_chapters import" not in module
+    assert "# ch02-a.ipynb, section 2.1\ndef area" in module
+    assert "# ch02-a.ipynb, section 2.1.1\nSIZE = 3" in module
+    assert module.index("SIZE = 3") < module.index("# appendix-A.ipynb, section A.1\nclass Disc")
+    names = {}
+    exec(compile(module, "module", "exec"), names)
+    assert names["Disc"]().area() == pytest.approx(28.2743, abs=1e-4)
+
+
+@pytest.mark.parametrize(("source", "message"), [
+    ("def area(radius):\n    return 1", "area is defined in ch02-a.ipynb and again in ch03-b.ipynb"),
+    ("print('hello')", "holds only functions, classes and constants"),
+    ("import os", "holds only functions, classes and constants"),
+    ("def f():\n    return numpy.zeros(3)", "neither defined nor imported.*numpy"),
+])
+def test_what_cannot_be_extracted(course_folder, source, message):
+    notebook(course_folder / "ch03-b.ipynb", ("md", "## 3.1"), ("code", source, "extract"))
+    with pytest.raises(extract.ExtractError, match=message):
+        extract.extract(course_folder)
+
+
+def test_check_notices_drift(course_folder, capsys):
+    output = course_folder / "module.py"
+    arguments = ["--notebooks", str(course_folder), "--output", str(output)]
+    assert extract.main([*arguments, "--check"]) == 1
+    assert extract.main(arguments) == 0
+    assert extract.main([*arguments, "--check"]) == 0
+    output.write_text(output.read_text(encoding="utf-8").replace("SIZE = 3", "SIZE = 4"), encoding="utf-8")
+    capsys.readouterr()
+    assert extract.main([*arguments, "--check"]) == 1
+    assert "-SIZE = 4" in capsys.readouterr().out
+
+
+def run_tool(*arguments):
+    return subprocess.run([sys.executable, ROOT / "tools" / "run.py", *map(str, arguments)], capture_output=True,
+                          text=True, timeout=300)
+
+
+def test_a_run_shows_sections_and_ends_with_the_headlines(tmp_path):
+    path = notebook(tmp_path / "ch09-fine.ipynb",
+                    ("md", "# Title\n\n## 9.1 · One"), ("code", "x = 2"),
+                    ("md", "## 9.2 · Two"), ("code", "print('the sum is', x + x)", "headline"),
+                    ("code", "1 / 0", "raises-exception"))
+    before = path.read_bytes()
+    done = run_tool("--build", tmp_path / "build", path)
+    assert done.returncode == 0, done.stderr
+    assert "ch09-fine  9.1 · One" in done.stdout and "ch09-fine  9.2 · Two" in done.stdout
+    assert done.stdout.rstrip().endswith("the sum is 4")
+    assert path.read_bytes() == before
+    copy = nbformat.read(tmp_path / "build" / path.name, as_version=4)
+    assert [cell.get("execution_count") for cell in copy.cells] == [None, 1, None, 2, 3]
+
+
+def test_a_failing_cell_stops_the_run(tmp_path):
+    path = notebook(tmp_path / "ch08-bad.ipynb",
+                    ("md", "## 8.1 · Good"), ("code", "values = [1]"),
+                    ("md", "## 8.2 · Bad"), ("code", "1 / 0", "raises-exception"), ("code", "print(values[7])"),
+                    ("code", "print('never')"))
+    later = notebook(tmp_path / "ch09-later.ipynb", ("code", "print('later')", "headline"))
+    done = run_tool("--build", tmp_path / "build", path, later)
+    assert done.returncode == 1
+    assert "ch08-bad.ipynb, section '8.2 · Bad', code cell 3 failed" in done.stderr
+    assert "print(values[7])" in done.stderr and "IndexError: list index out of range" in done.stderr
+    assert "never" not in done.stdout and "later" not in done.stdout
+    assert (tmp_path / "build" / path.name).exists()
+
+
+def test_a_dying_kernel_stops_the_run(tmp_path):
+    path = notebook(tmp_path / "ch08-dies.ipynb", ("md", "## 8.1 · End"), ("code", "x = 1"),
+                    ("code", "import os\nos._exit(1)"))
+    done = run_tool("--build", tmp_path / "build", path)
+    assert done.returncode == 1
+    assert "ch08-dies.ipynb, section '8.1 · End', code cell 2 failed" in done.stderr
+    assert "kernel died" in done.stderr
+
+
+def test_saved_outputs_are_stable(tmp_path):
+    path = notebook(tmp_path / "ch09-stable.ipynb", ("md", "## 9.1"), ("code", "for i in range(3):\n    print(i, flush=True)"))
+    assert run_tool("--save", path).returncode == 0
+    first = path.read_bytes()
+    assert run_tool("--save", path).returncode == 0
+    assert path.read_bytes() == first
+    (output,) = nbformat.read(path, as_version=4).cells[1].outputs
+    assert output.text == "0\n1\n2\n"

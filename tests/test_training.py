@@ -1,0 +1,178 @@
+"""The training loop and its checkpoints: going on as if nothing had happened, and never losing a good file."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT, TINY
+
+import previous_chapters as course
+
+CPU = torch.device("cpu")
+CONFIG = {**course.GPT_CONFIG_124M, "context_length": 16, "emb_dim": 8, "n_heads": 2, "n_layers": 1}
+
+
+def fresh(seed=0):
+    torch.manual_seed(seed)
+    model = course.GPTModel(TINY)
+    return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
+
+
+def train(model, optimizer, steps):
+    """Train on drawn batches, with dropout, so that everything random is in play."""
+    model.train()
+    losses = []
+    for _ in range(steps):
+        inputs, targets = torch.randint(0, TINY["vocab_size"], (2, 3, 8))
+        optimizer.zero_grad()
+        loss = course.calc_loss_batch(inputs, targets, model, CPU)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("give_tokenizer", [True, False])
+def test_the_tokenizer_falls_back_to_the_datasets(capsys, story, give_tokenizer):
+    loader = course.create_dataloader_v1(story[:2000], batch_size=2, max_length=16, stride=16)
+    torch.manual_seed(0)
+    model = course.GPTModel(CONFIG)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    extra = [loader.dataset.tokenizer] if give_tokenizer else []
+    result = course.train_model_simple(model, loader, loader, optimizer, CPU, 1, 5, 1, "I HAD", *extra)
+    assert [len(part) for part in result] == [-(-len(loader) // 5)] * 3
+    assert result[0][-1] < result[0][0]
+    assert "I HAD" in capsys.readouterr().out
+    assert result[2] == [32 * (step + 1) for step in range(0, len(loader), 5)]
+
+
+def test_evaluation_uses_the_batches_it_is_told(story, capsys):
+    """`eval_iter` counts batches: a function that ignored it would give the same losses for 1 and for all."""
+    loader = course.create_dataloader_v1(story[:2000], batch_size=2, max_length=16, stride=16, shuffle=False)
+    torch.manual_seed(0)
+    model = course.GPTModel(CONFIG)
+    losses = {n: course.evaluate_model(model, loader, loader, CPU, n) for n in (1, 3, 1000)}
+    assert len({loss[0] for loss in losses.values()}) == 3
+    assert losses[1000][0] == pytest.approx(losses[1000][1])
+
+
+def test_training_shows_a_bar_with_loss_and_speed(story):
+    """With a bar switched on, it is on stdout and holds what a waiting person wants to know."""
+    script = f"""
+import torch, previous_chapters as course
+text = open("the-verdict.txt", encoding="utf-8").read()[:1500]
+loader = course.create_dataloader_v1(text, batch_size=2, max_length=16, stride=16)
+model = course.GPTModel({CONFIG!r})
+optimizer = torch.optim.AdamW(model.parameters())
+course.train_model_simple(model, loader, loader, optimizer, torch.device("cpu"), 1, 5, 1, "I HAD")
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "TQDM_DISABLE"}
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "batch" in done.stdout and "tokens/s" in done.stdout and "loss" in done.stdout
+
+
+def test_plot_losses_draws_both_curves(monkeypatch):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(plt, "show", lambda: None)
+    course.plot_losses([0, 1, 2], [10, 20, 30], [3.0, 2.0, 1.0], [3.0, 2.5, 2.4])
+    below, top = plt.gcf().axes
+    assert [line.get_ydata().tolist() for line in below.lines] == [[3.0, 2.0, 1.0], [3.0, 2.5, 2.4]]
+    assert (below.get_xlabel(), below.get_ylabel(), top.get_xlabel()) == ("epochs", "loss", "tokens seen")
+    plt.close("all")
+
+
+def test_training_goes_on_to_the_last_digit(tmp_path):
+    model, optimizer = fresh()
+    train(model, optimizer, 3)
+    course.save_checkpoint(tmp_path / "c.pth", model, optimizer, step=3)
+    wanted = train(model, optimizer, 3)
+    model, optimizer = fresh(seed=99)
+    assert course.load_checkpoint(tmp_path / "c.pth", model, optimizer) == 3
+    assert train(model, optimizer, 3) == wanted
+
+
+def test_a_forgotten_optimizer_would_be_noticed(tmp_path):
+    model, optimizer = fresh()
+    train(model, optimizer, 3)
+    course.save_checkpoint(tmp_path / "c.pth", model, optimizer)
+    wanted = train(model, optimizer, 3)
+    model, optimizer = fresh(seed=99)
+    course.load_checkpoint(tmp_path / "c.pth", model, optimizer)
+    assert train(model, torch.optim.AdamW(model.parameters(), lr=1e-2), 3) != wanted
+
+
+def test_loading_weights_alone_leaves_the_random_state(tmp_path):
+    model, optimizer = fresh()
+    course.save_checkpoint(tmp_path / "c.pth", model, optimizer)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    course.load_checkpoint(tmp_path / "c.pth", fresh(seed=7)[0].train())
+    torch.manual_seed(5)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_failed_save_keeps_the_good_checkpoint(tmp_path, monkeypatch):
+    model, optimizer = fresh()
+    path = tmp_path / "c.pth"
+    course.save_checkpoint(path, model, optimizer, step=1)
+    good = path.read_bytes()
+
+    def full_disk(checkpoint, destination):
+        with open(destination, "wb") as file:
+            file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        course.save_checkpoint(path, model, optimizer, step=2)
+    assert path.read_bytes() == good
+    assert [file.name for file in tmp_path.iterdir()] == ["c.pth"]
+
+
+def test_a_killed_save_keeps_the_good_checkpoint(tmp_path):
+    """Kill a process that saves again and again: whatever it was doing, the file under the name loads."""
+    path = tmp_path / "c.pth"
+    script = f"""
+import torch, previous_chapters as course
+model = course.GPTModel({CONFIG!r})
+optimizer = torch.optim.AdamW(model.parameters())
+for step in range(100_000):
+    course.save_checkpoint({str(path)!r}, model, optimizer, step)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    for _ in range(600):
+        if path.exists():
+            break
+        time.sleep(0.1)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    model = course.GPTModel(CONFIG)
+    assert course.load_checkpoint(path, model, torch.optim.AdamW(model.parameters())) >= 0
+
+
+def test_what_does_not_load_says_why(tmp_path):
+    model, optimizer = fresh()
+    with pytest.raises(FileNotFoundError, match="nothing.pth"):
+        course.load_checkpoint(tmp_path / "nothing.pth", model)
+    course.save_checkpoint(tmp_path / "c.pth", model, optimizer)
+    with pytest.raises(RuntimeError, match="tok_emb.weight"):
+        course.load_checkpoint(tmp_path / "c.pth", course.GPTModel({**TINY, "vocab_size": 61}))
+
+
+def test_a_checkpoint_is_as_large_as_its_contents(tmp_path):
+    model = course.GPTModel({**TINY, "context_length": 1024})  # masks of 1 MiB each, were they saved
+    optimizer = torch.optim.AdamW(model.parameters())
+    course.save_checkpoint(tmp_path / "c.pth", model, optimizer)
+    weights = 4 * sum(p.numel() for p in model.parameters())
+    assert (tmp_path / "c.pth").stat().st_size < weights + 100_000
