@@ -22,9 +22,10 @@ test: .venv/.tests
 	$(BIN)/pytest tests
 	$(HEADLESS) $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1800 notebooks
 
-# For authors: previous_chapters.py anew from the notebooks; all stored outputs anew, in place.
+# For authors: previous_chapters.py and the README's picture anew from the notebooks; all stored outputs anew.
 extract: .venv/.course
 	$(BIN)/python tools/extract.py
+	$(BIN)/python tools/cover.py
 
 refresh: .venv/.course
 	$(HEADLESS) $(BIN)/python tools/run.py --save

@@ -189,7 +189,7 @@ class SelfAttention_v2(nn.Module):
 
 # ch03-attention.ipynb, section 3.5.3
 def causal_mask(context_length):
-    """Return a (context_length, context_length) bool tensor that is True where a row's token may not look: its future."""
+    """Return a (context_length, context_length) bool tensor, True where a row's token may not look: in its future."""
     return torch.triu(torch.ones(context_length, context_length, dtype=torch.bool), diagonal=1)
 
 
@@ -359,7 +359,7 @@ class DummyGPTModel(nn.Module):
 
 # ch04-gpt-model.ipynb, section 4.2
 class LayerNorm(nn.Module):
-    """Normalise each token's vector to mean 0 and variance 1, then scale and shift it (Ba et al. 2016, arXiv:1607.06450).
+    """Normalise each token's vector to mean 0 and variance 1, then scale and shift it (Ba et al. 2016).
 
     Args:
         emb_dim: numbers per token.
@@ -382,7 +382,7 @@ class LayerNorm(nn.Module):
 
 # ch04-gpt-model.ipynb, section 4.3
 class GELU(nn.Module):
-    """The tanh approximation of GELU that GPT-2 was trained with (Hendrycks and Gimpel 2016, arXiv:1606.08415)."""
+    """The tanh approximation of GELU that GPT-2 was trained with (Hendrycks and Gimpel 2016)."""
 
     def forward(self, x):
         """Apply GELU to each entry of a tensor of any shape."""
@@ -521,7 +521,8 @@ def next_token_logits(model, idx, context_size):
         ValueError: the prompt is empty, or context_size is below 1.
     """
     if idx.ndim != 2 or idx.shape[1] == 0:
-        raise ValueError(f"the prompt must have shape (batch, num_tokens) with at least one token, got {tuple(idx.shape)}")
+        raise ValueError("the prompt must have shape (batch, num_tokens) with at least one token, "
+                         f"got {tuple(idx.shape)}")
     if context_size < 1:
         raise ValueError(f"context_size must be at least 1, got {context_size}")
     return model(idx[:, -context_size:])[:, -1, :]  # (batch, num_tokens, vocab_size) -> (batch, vocab_size)
@@ -582,9 +583,9 @@ def calc_loss_batch(input_batch, target_batch, model, device):
 
 
 def calc_loss_loader(data_loader, model, device, num_batches=None):
-    """Return the mean loss over the first `num_batches` batches of a loader (all by default), as a float.
+    """Return the mean loss over the first `num_batches` batches of a loader (by default all), as a float.
 
-    The mode of the model and the gradients are the caller's business; see `evaluate_model`. NaN if there are no batches.
+    Without any batch it is NaN. Model mode and gradients are left to the caller; see `evaluate_model`.
     """
     num_batches = len(data_loader) if num_batches is None else min(num_batches, len(data_loader))
     if num_batches == 0:
@@ -692,7 +693,7 @@ def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=No
         max_new_tokens: the most tokens to append.
         context_size: how many of the last tokens the model may see, at most its context length.
         temperature: 0 takes the most probable token; above 0 tokens are drawn from softmax(logits / temperature).
-        top_k: draw among the k highest scores only (Fan et al. 2018, arXiv:1805.04833); None keeps all.
+        top_k: draw among the k highest scores only (Fan et al. 2018); None keeps all.
         eos_id: the id that ends a text. A row that has ended is filled up with it; generation stops, without appending
             it once more, in the round in which the last row ends. None never ends.
 

@@ -4,7 +4,6 @@ An attempt that is still `...`, or a function that still returns None, counts as
 from top to bottom before anything is solved. The checks try an attempt on inputs that the exercise did not show.
 """
 
-import inspect
 import tempfile
 from pathlib import Path
 
@@ -177,9 +176,9 @@ def _separate_dropouts(build):
     expect(isinstance(model, course.GPTModel), f"return a GPTModel, not a {type(model).__name__}")
     expect(model.drop_emb.p == 0.1, f"the embedding dropout is {model.drop_emb.p}, wanted 0.1")
     for number, block in enumerate(model.trf_blocks):
-        expect(block.att.dropout.p == 0.2, f"block {number}: the attention dropout is {block.att.dropout.p}, wanted 0.2")
-        expect(block.drop_shortcut.p == 0.3, f"block {number}: the shortcut dropout is {block.drop_shortcut.p}, "
-                                             "wanted 0.3")
+        attention, shortcut = block.att.dropout.p, block.drop_shortcut.p
+        expect(attention == 0.2, f"block {number}: the attention dropout is {attention}, wanted 0.2")
+        expect(shortcut == 0.3, f"block {number}: the shortcut dropout is {shortcut}, wanted 0.3")
     return "three places, three rates"
 
 
@@ -238,8 +237,6 @@ def _deterministic(settings_list):
 
 @exercise("5.4")
 def _one_more_epoch(one_more_epoch):
-    parameters = inspect.signature(one_more_epoch).parameters
-    expect(len(parameters) == 4, f"one_more_epoch takes path, model, optimizer and loader, yours takes {len(parameters)}")
     torch.manual_seed(0)
     batches = [(rows[:, :-1], rows[:, 1:]) for rows in torch.randint(0, TINY["vocab_size"], (4, 2, 9))]
 

@@ -61,43 +61,46 @@ def canvas(width, height, columns=1, **keywords):
     return figure, axes
 
 
-def box(axis, x, y, width, height, text, colour, filled=False, size=NORMAL, weight="normal"):
+def box(axis, x, y, width, height, text, colour, filled=False, size=NORMAL):
     """Draw one rounded box with text in its middle."""
     axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", linewidth=1.2,
                                   edgecolor=colour, facecolor=colour if filled else colour + "18"))
-    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size, weight=weight,
+    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size,
               color="white" if filled else "black", linespacing=1.35)
+
+
+def arrow(axis, start, end, head=10):
+    """Draw an arrow from one point to another."""
+    axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0,
+                                              "mutation_scale": head})
 
 
 def blank(axis, width, height):
     """Turn an axis into a drawing surface with one unit per inch."""
-    axis.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    axis.set(xlim=(-0.02, width + 0.02), ylim=(-0.02, height + 0.02), aspect="equal")  # room for the outer lines
     axis.axis("off")
 
 
-def flow(steps, alt, per_row=5, width=9.2, height=1.15):
-    """Draw steps as boxes joined by arrows, left to right, in rows of `per_row`.
+def flow(steps, alt, width=9.2, height=1.15, gap=0.32):
+    """Draw steps as a row of boxes joined by arrows, left to right.
 
     Args:
         steps: (title, detail) pairs; the detail is a live value, such as a shape, and may have several lines.
         alt: what one sees.
+        width, height, gap: of the whole row, and between two boxes, in inches.
     """
-    rows = -(-len(steps) // per_row)
-    gap = 0.32
-    step = (width + gap) / min(per_row, len(steps))
-    figure, (axis,) = canvas(width, rows * (height + 0.35))
-    blank(axis, width, rows * (height + 0.35))
+    box_width = (width + gap) / len(steps) - gap
+    figure, (axis,) = canvas(width, height)
+    blank(axis, width, height)
     for number, (title, detail) in enumerate(steps):
-        row, column = divmod(number, per_row)
-        x, y = column * step, (rows - 1 - row) * (height + 0.35) + 0.15
-        box(axis, x, y, step - gap, height, "", COLOURS[number % len(COLOURS)])
-        axis.text(x + (step - gap) / 2, y + height - 0.12, title, ha="center", va="top", fontsize=NORMAL, weight="bold")
-        axis.text(x + (step - gap) / 2, y + (height - 0.3) / 2, detail, ha="center", va="center", fontsize=SMALL,
-                  family="monospace", linespacing=1.3)
-        if number + 1 < len(steps):
-            end = (x + step - 0.03, y + height / 2) if column + 1 < per_row else (x + (step - gap) / 2, y - 0.3)
-            start = (x + step - gap + 0.03, y + height / 2) if column + 1 < per_row else (end[0], y - 0.03)
-            axis.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0})
+        x = number * (box_width + gap)
+        middle = x + box_width / 2
+        box(axis, x, 0, box_width, height, "", COLOURS[number % len(COLOURS)])
+        axis.text(middle, height - 0.12, title, ha="center", va="top", fontsize=NORMAL, weight="bold")
+        axis.text(middle, (height - 0.3) / 2, detail, ha="center", va="center", fontsize=SMALL, family="monospace",
+                  linespacing=1.3)
+        if number:
+            arrow(axis, (x - gap + 0.03, height / 2), (x - 0.03, height / 2))
     show(figure, alt)
 
 
@@ -140,9 +143,7 @@ def stack(blocks, alt, width=6.4, row_height=0.44):
         box(axis, 0.25 * indent, y + 0.07, 2.9 - 0.5 * indent, row_height - 0.14, name, colour, size=SMALL)
         axis.text(3.1, y + row_height / 2, note, ha="left", va="center", fontsize=SMALL, family="monospace")
         if number:
-            axis.annotate("", (1.45, y + 0.07), (1.45, y - 0.07),
-                          arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0, "shrinkB": 0,
-                                      "mutation_scale": 7})
+            arrow(axis, (1.45, y - 0.07), (1.45, y + 0.07), head=7)
     show(figure, alt)
 
 

@@ -5,9 +5,9 @@ import re
 
 import pytest
 import torch
-from conftest import TINY
 
 import previous_chapters as course
+from conftest import TINY
 
 CPU = torch.device("cpu")
 
@@ -39,9 +39,8 @@ def test_loader_numbers_below_one(name, value):
 
 def test_a_loader_without_batches():
     with raises("2 windows", "batch_size=3"):
-        course.create_dataloader_v1("Every effort moves you", batch_size=3, max_length=2, stride=1)
-    loader = course.create_dataloader_v1("Every effort moves you", batch_size=3, max_length=2, stride=1, drop_last=False)
-    assert len(loader) == 1
+        course.create_dataloader_v1("Every effort moves you", 3, max_length=2, stride=1)
+    assert len(course.create_dataloader_v1("Every effort moves you", 3, max_length=2, stride=1, drop_last=False)) == 1
 
 
 def test_too_many_tokens(tiny_model):
@@ -50,8 +49,10 @@ def test_too_many_tokens(tiny_model):
         tiny_model(torch.zeros(1, 13, dtype=torch.int64))
 
 
-@pytest.mark.parametrize("attention", [course.CausalAttention(4, 4, 6, 0.0), course.MultiHeadAttention(4, 4, 6, 0.0, 2)])
-def test_too_many_tokens_for_attention(attention):
+@pytest.mark.parametrize("attention_class", [course.CausalAttention, course.MultiHeadAttentionWrapper,
+                                             course.MultiHeadAttention])
+def test_too_many_tokens_for_attention(attention_class):
+    attention = attention_class(4, 4, 6, 0.0, *([] if attention_class is course.CausalAttention else [2]))
     with raises("7 tokens", "6"):
         attention(torch.zeros(1, 7, 4))
 

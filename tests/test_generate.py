@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from conftest import TINY
 from torch import nn
 
 import previous_chapters as course
+from conftest import TINY
 
 LENGTH = TINY["context_length"]
 

@@ -327,9 +327,10 @@ def test_training_losses(trained, golden):
 
 
 def test_training_prints_its_log(trained):
-    lines = re.findall(r"^Ep (\d+) \(Step (\d+)\): Train loss (\d+\.\d{3}), Val loss (\d+\.\d{3})$", trained.printed,
-                       flags=re.MULTILINE)
-    assert [(int(epoch), int(step)) for epoch, step, _, _ in lines] == [(step // 9 + 1, step) for step in range(0, 90, 5)]
+    pattern = r"^Ep (\d+) \(Step (\d+)\): Train loss (\d+\.\d{3}), Val loss (\d+\.\d{3})$"
+    lines = re.findall(pattern, trained.printed, flags=re.MULTILINE)
+    steps = [(int(epoch), int(step)) for epoch, step, _, _ in lines]
+    assert steps == [(step // 9 + 1, step) for step in range(0, 90, 5)]
     assert [float(loss) for _, _, loss, _ in lines] == pytest.approx(trained.train_losses, abs=6e-4)
     assert trained.printed.count("Every effort moves you") == 10  # a sample after each epoch
     assert trained.tokens_seen == [512 * (step + 1) for step in range(0, 90, 5)]

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT
 
+import cover
 import exercises
+from conftest import ROOT
 from run import normalise
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TAGS = {"extract", "headline", "raises-exception", "nbval-ignore-output"}
+TAGS = {"extract", "headline", "cover", "raises-exception", "nbval-ignore-output"}
 NUMBER = r"-?\d+\.?\d*(?:e[+-]?\d+)?"
 
 
@@ -122,6 +123,10 @@ def test_every_exercise_is_asked_once_and_not_yet_solved():
                 assert f"exercise {number}" in starter.source and "..." in starter.source
                 assert text_of(cell).strip() == f"{number}: not attempted yet"
     assert list(asked) == list(exercises.CHECKS)
+
+
+def test_the_readmes_picture_is_the_stored_one():
+    assert cover.COVER.read_bytes() == cover.stored_cover(), "run `make extract`"
 
 
 def test_no_definition_is_written_twice():

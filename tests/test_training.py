@@ -8,9 +8,9 @@ import time
 
 import pytest
 import torch
-from conftest import ROOT, TINY
 
 import previous_chapters as course
+from conftest import ROOT, TINY
 
 CPU = torch.device("cpu")
 CONFIG = {**course.GPT_CONFIG_124M, "context_length": 16, "emb_dim": 8, "n_heads": 2, "n_layers": 1}
@@ -114,11 +114,12 @@ def test_a_forgotten_optimizer_would_be_noticed(tmp_path):
 def test_loading_weights_alone_leaves_the_random_state(tmp_path):
     model, optimizer = fresh()
     course.save_checkpoint(tmp_path / "c.pth", model, optimizer)
-    torch.manual_seed(5)
+    model, optimizer = fresh(seed=7)
     before = torch.get_rng_state()
-    course.load_checkpoint(tmp_path / "c.pth", fresh(seed=7)[0].train())
-    torch.manual_seed(5)
+    course.load_checkpoint(tmp_path / "c.pth", model)
     assert torch.equal(before, torch.get_rng_state())
+    course.load_checkpoint(tmp_path / "c.pth", model, optimizer)
+    assert not torch.equal(before, torch.get_rng_state())
 
 
 def test_a_failed_save_keeps_the_good_checkpoint(tmp_path, monkeypatch):

@@ -153,7 +153,7 @@ def extract(folder):
     needed = global_names(body)
     unknown = needed - imports.keys() - home.keys() - set(dir(builtins)) - {"__file__", "__name__"}
     if unknown:
-        raise ExtractError(f"used in extracted cells, but neither defined nor imported in a notebook: {sorted(unknown)}")
+        raise ExtractError(f"extracted cells use what no notebook defines or imports: {', '.join(sorted(unknown))}")
     return f"{DOCSTRING}\n\n{merge_imports(imports, needed)}\n\n{body}"
 
 
@@ -174,9 +174,8 @@ def main(arguments=None):
         options.output.write_text(wanted, encoding="utf-8", newline="\n")
         return 0
     if present != wanted:
-        difference = difflib.unified_diff(present.splitlines(), wanted.splitlines(), "as it is", "as the notebooks give",
-                                          lineterm="")
-        print("\n".join(difference))
+        names = ("as it is", "as the notebooks give")
+        print("\n".join(difflib.unified_diff(present.splitlines(), wanted.splitlines(), *names, lineterm="")))
         print(f"extract: {options.output.name} differs from the notebooks; run `make extract`", file=sys.stderr)
         return 1
     return 0

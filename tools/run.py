@@ -5,7 +5,7 @@
     python tools/run.py --save                    write the outputs into the notebooks themselves (for authors)
 
 A failing cell stops the run with the notebook, the section, the cell and the error, and exit status 1. At the end come
-the outputs of the cells tagged `headline`.
+the last lines that the cells tagged `headline` printed.
 """
 
 import argparse
@@ -118,9 +118,10 @@ def describe_failure(path, notebook, error):
 
 
 def headlines(notebook):
-    """Return what the cells tagged `headline` printed."""
+    """Return the last line that each cell tagged `headline` printed."""
     cells = [cell for cell in notebook.cells if "headline" in cell.metadata.get("tags", [])]
-    return "".join(output.text for cell in cells for output in cell.outputs if output.output_type == "stream")
+    texts = ["".join(output.text for output in cell.outputs if output.output_type == "stream") for cell in cells]
+    return [text.splitlines()[-1] for text in texts if text.strip()]
 
 
 def main(arguments=None):
@@ -141,10 +142,10 @@ def main(arguments=None):
             print(describe_failure(path, error.notebook, error), file=sys.stderr)
             return 1
         write(notebook, path if options.save else options.build / path.name)
-        closing.append(headlines(notebook))
+        closing.extend(headlines(notebook))
     minutes, seconds = divmod(int(time.monotonic() - start), 60)
     print(f"\n{len(paths)} notebooks ran from top to bottom in {minutes} min {seconds} s.\n")
-    print("\n".join(text for text in closing if text))
+    print("\n".join(closing))
     return 0
 
 
