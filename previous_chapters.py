@@ -261,7 +261,7 @@ class MultiHeadAttentionWrapper(nn.Module):
 
 # ch03-attention.ipynb, section 3.6.2
 class MultiHeadAttention(nn.Module):
-    """Causal self-attention with several heads, computed by three matrix products (Vaswani et al. 2017).
+    """Causal self-attention with several heads, all of them computed at once (Vaswani et al. 2017).
 
     Args:
         d_in: numbers per input vector.
@@ -514,11 +514,12 @@ def eval_mode(model):
             module.training = training
 
 
+# ch04-gpt-model.ipynb, section 4.7
 def next_token_logits(model, idx, context_size):
     """Return the logits of the token after each prompt: (batch, num_tokens) token ids -> (batch, vocab_size).
 
     Raises:
-        ValueError: the prompt is empty, or context_size is below 1.
+        ValueError: the prompt is not (batch, num_tokens) or has no tokens, or context_size is below 1.
     """
     if idx.ndim != 2 or idx.shape[1] == 0:
         raise ValueError("the prompt must have shape (batch, num_tokens) with at least one token, "
@@ -544,7 +545,8 @@ def generate_text_simple(model, idx, max_new_tokens, context_size):
         (batch, num_tokens + max_new_tokens) token ids, the prompts included.
 
     Raises:
-        ValueError: the prompt is empty, or context_size is below 1.
+        ValueError: the prompt is not (batch, num_tokens) or has no tokens, or context_size is below 1 or above the
+            model's context length.
     """
     with eval_mode(model):
         for _ in range(max_new_tokens):
@@ -596,7 +598,7 @@ def calc_loss_loader(data_loader, model, device, num_batches=None):
 
 # ch05-pretraining.ipynb, section 5.2
 def evaluate_model(model, train_loader, val_loader, device, eval_iter):
-    """Return (training loss, validation loss), each over the first `eval_iter` batches, with dropout off."""
+    """Return (training loss, validation loss), each over `eval_iter` batches of its loader, with dropout off."""
     with eval_mode(model), torch.no_grad():
         train_loss = calc_loss_loader(train_loader, model, device, num_batches=eval_iter)
         val_loss = calc_loss_loader(val_loader, model, device, num_batches=eval_iter)
@@ -604,7 +606,7 @@ def evaluate_model(model, train_loader, val_loader, device, eval_iter):
 
 
 def generate_and_print_sample(model, tokenizer, device, start_context):
-    """Continue a text greedily by 50 tokens and print it in one line, below a progress bar if there is one."""
+    """Continue a text greedily by 50 tokens and print it in one line, above a progress bar if there is one."""
     idx = text_to_token_ids(start_context, tokenizer).to(device)
     token_ids = generate_text_simple(model, idx, max_new_tokens=50, context_size=model.pos_emb.num_embeddings)
     tqdm.write(token_ids_to_text(token_ids, tokenizer).replace("\n", " "), file=sys.stdout)
@@ -627,7 +629,8 @@ def train_model_simple(model, train_loader, val_loader, optimizer, device, num_e
         tokenizer: turns text into ids and back; by default the one of the training loader's dataset.
 
     Returns:
-        Three lists with an entry per evaluation: training losses, validation losses, and tokens seen so far.
+        Three lists with an entry per evaluation: training losses, validation losses, and tokens seen so far. The model
+        is left in train mode.
     """
     tokenizer = train_loader.dataset.tokenizer if tokenizer is None else tokenizer
     train_losses, val_losses, track_tokens_seen = [], [], []
@@ -693,7 +696,7 @@ def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=No
         max_new_tokens: the most tokens to append.
         context_size: how many of the last tokens the model may see, at most its context length.
         temperature: 0 takes the most probable token; above 0 tokens are drawn from softmax(logits / temperature).
-        top_k: draw among the k highest scores only (Fan et al. 2018); None keeps all.
+        top_k: draw among the k highest scores only, and any equal to the last of them (Fan et al. 2018); None for all.
         eos_id: the id that ends a text. A row that has ended is filled up with it; generation stops, without appending
             it once more, in the round in which the last row ends. None never ends.
 
@@ -702,7 +705,7 @@ def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=No
 
     Raises:
         ValueError: the temperature is negative, top_k is not between 1 and the size of the vocabulary, the prompt is
-            empty, or context_size is below 1.
+            not (batch, num_tokens) or has no tokens, or context_size is below 1 or above the model's context length.
     """
     if temperature < 0:
         raise ValueError(f"temperature must be 0 or above, got {temperature}")
@@ -733,6 +736,7 @@ def save_checkpoint(path, model, optimizer, step=0):
     """Save everything that training needs to go on: weights, optimizer, step and random state.
 
     The file is written beside `path` and renamed when it is complete, so a crash never leaves half a checkpoint there.
+    Save between epochs: the place inside one is not kept.
 
     Args:
         path: the file to write; its folder must exist.
@@ -747,9 +751,13 @@ def save_checkpoint(path, model, optimizer, step=0):
         "step": step,
         "rng_state": torch.get_rng_state(),
         "cuda_rng_state": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "mps_rng_state": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
     }
     try:
-        torch.save(checkpoint, partial)
+        with open(partial, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -758,11 +766,13 @@ def save_checkpoint(path, model, optimizer, step=0):
 def load_checkpoint(path, model, optimizer=None):
     """Load a file of `save_checkpoint` into a model and, if given, an optimizer; return the number of steps taken.
 
-    With an optimizer the random state is restored as well, so that training goes on exactly where it was.
+    With an optimizer the random state is restored as well, so that training goes on exactly where it was, on the same
+    kind and number of devices; on others it goes on with other dropout.
 
     Raises:
         FileNotFoundError: there is no such file.
         RuntimeError: the weights do not fit the model; the message names them.
+        ValueError: the optimizer's state does not fit the optimizer.
     """
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict(checkpoint["model_state_dict"])
@@ -771,4 +781,6 @@ def load_checkpoint(path, model, optimizer=None):
         torch.set_rng_state(checkpoint["rng_state"])
         if len(checkpoint["cuda_rng_state"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(checkpoint["cuda_rng_state"])
+        if checkpoint["mps_rng_state"] is not None and torch.backends.mps.is_available():
+            torch.mps.set_rng_state(checkpoint["mps_rng_state"])
     return checkpoint["step"]

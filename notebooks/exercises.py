@@ -92,20 +92,29 @@ def _spell_out(spell_out):
     return "every id has a text of its own, and together they lose nothing"
 
 
+def riddle_2_2():
+    """Return the inputs of the two loaders whose settings exercise 2.2 asks for, {name: (4, max_length) token ids}."""
+    settings = {"first loader:": {"max_length": 2, "stride": 2}, "second loader:": {"max_length": 8, "stride": 2}}
+    return {name: first_inputs(setting) for name, setting in settings.items()}
+
+
+def first_inputs(settings):
+    """Return the inputs of the first four windows of the story, in order."""
+    text = (Path(course.__file__).parent / "the-verdict.txt").read_text(encoding="utf-8")
+    return next(iter(course.create_dataloader_v1(text, batch_size=4, shuffle=False, **settings)))[0]
+
+
 @exercise("2.2")
 def _find_settings(first, second):
-    text = course_text()
-    for name, settings, max_length, stride in [("first", first, 2, 2), ("second", second, 8, 2)]:
-        expect(isinstance(settings, dict), f"the {name} settings must be a dict, not {settings!r}")
+    for (name, wanted), settings in zip(riddle_2_2().items(), (first, second), strict=True):
+        expect(isinstance(settings, dict), f"{name} the settings must be a dict, not {settings!r}")
         if any(value is ... for value in settings.values()):
             raise NotAttemptedError
-        loader = course.create_dataloader_v1(text, batch_size=4, shuffle=False, **settings)
-        wanted = course.create_dataloader_v1(text, batch_size=4, shuffle=False, max_length=max_length, stride=stride)
-        inputs, targets = next(iter(loader))
-        expect(inputs.shape[1] == max_length, f"the {name} batch has rows of {inputs.shape[1]} ids, the target's have "
-                                              f"{max_length}")
-        expect(torch.equal(inputs, next(iter(wanted))[0]), f"the {name} batch has rows of the right length, but its "
-                                                           "second row starts at the wrong token: look at the stride")
+        inputs = first_inputs(settings)
+        expect(inputs.shape[1] == wanted.shape[1],
+               f"{name} your rows have {inputs.shape[1]} ids, the wanted ones {wanted.shape[1]}")
+        expect(torch.equal(inputs, wanted), f"{name} your rows have the right length, but the second starts at the "
+                                            "wrong token: look at the stride")
     return "max_length is the length of a row, stride is how far the next row has moved on"
 
 
@@ -267,8 +276,3 @@ def _one_more_epoch(one_more_epoch):
     expect(max(abs(a - b) for a, b in zip(losses, wanted, strict=True)) < 1e-4,
            "the first loss is right, later ones are not: was the optimizer loaded, and its state kept?")
     return "the pause left no trace in the losses"
-
-
-def course_text():
-    """Return the story."""
-    return (Path(course.__file__).parent / "the-verdict.txt").read_text(encoding="utf-8")

@@ -105,7 +105,7 @@ RIGHT = [
 ]
 WRONG = [
     ("2.1", "each text must be one id", spell_letters), ("2.1", "return three things", lambda text: BPE.encode(text)),
-    ("2.2", "rows of 4 ids", settings(4, 2), settings(8, 2)),
+    ("2.2", "rows have 4 ids", settings(4, 2), settings(8, 2)),
     ("2.2", "look at the stride", settings(2, 2), settings(8, 8)),
     ("2.2", "raised ValueError", settings(0, 2), settings(8, 2)),
     ("3.1", "transposed", copy_untransposed), ("3.1", "different outputs", lambda source, target: target),

@@ -128,9 +128,8 @@ def test_a_failed_save_keeps_the_good_checkpoint(tmp_path, monkeypatch):
     course.save_checkpoint(path, model, optimizer, step=1)
     good = path.read_bytes()
 
-    def full_disk(checkpoint, destination):
-        with open(destination, "wb") as file:
-            file.write(b"half")
+    def full_disk(checkpoint, file):
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)
