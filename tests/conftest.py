@@ -8,13 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["TIKTOKEN_CACHE_DIR"] = str(ROOT / "notebooks" / "data")
-os.environ["TQDM_DISABLE"] = "1"
+os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported, and torch imports tqdm
 
-import previous_chapters as course  # noqa: E402  (the environment must be set first)
+import torch  # noqa: E402
+
+import previous_chapters as course  # noqa: E402
 
 TINY = {"vocab_size": 60, "context_length": 12, "emb_dim": 16, "n_heads": 2, "n_layers": 2, "drop_rate": 0.1,
         "qkv_bias": False}

@@ -46,7 +46,10 @@ def test_the_tokenizer_falls_back_to_the_datasets(capsys, story, give_tokenizer)
     result = course.train_model_simple(model, loader, loader, optimizer, CPU, 1, 5, 1, "I HAD", *extra)
     assert [len(part) for part in result] == [-(-len(loader) // 5)] * 3
     assert result[0][-1] < result[0][0]
-    assert "I HAD" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines if "Step" in line] == [
+        f"Ep 1 (Step {step:06d})" for step in range(0, len(loader), 5)]
+    assert lines[-1].startswith("I HAD")
     assert result[2] == [32 * (step + 1) for step in range(0, len(loader), 5)]
 
 
