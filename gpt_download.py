@@ -1,0 +1,581 @@
+"""Fetch OpenAI's GPT-2 checkpoints and read them into numpy arrays.
+
+    settings, params = download_and_load_gpt2(model_size="124M", models_dir="gpt2")
+
+Notable:
+- A file gets its final name only when it is complete and verified, so a file under that name can be trusted without
+  asking the network, and nobody ever reads half a file.
+- What has arrived survives a cut line, Ctrl-C and a killed process. A download goes on from there only if the server
+  says that it still has the same version of the file.
+- `load_gpt2_from_safetensors` reads the same weights in Hugging Face's format, for machines without TensorFlow.
+"""
+
+import errno
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import requests
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+MODEL_SIZES = ("124M", "355M", "774M", "1558M")
+BASE_URLS = ("https://openaipublic.blob.core.windows.net/gpt-2/models",
+             "https://f001.backblazeb2.com/file/LLMs-from-scratch/gpt2")
+MIRROR_VARIABLE = "GPT2_MIRROR"  # one or more base addresses, separated by spaces, that take the place of BASE_URLS
+
+DATA_FILE = "model.ckpt.data-00000-of-00001"
+FILES = ("checkpoint", "encoder.json", "hparams.json", DATA_FILE, "model.ckpt.index", "model.ckpt.meta", "vocab.bpe")
+KNOWN_SIZES = {"124M": dict(zip(FILES, (77, 1042301, 90, 497759232, 5215, 471155, 456318), strict=True))}  # bytes
+KNOWN_SHA256 = {  # the tokenizer's files, the same for every model size
+    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
+    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
+}
+SETTINGS = ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")
+
+BLOCK = 1024 * 1024  # bytes read and written at a time
+TIMEOUT = (10, 30)  # seconds to wait for a connection, and for a silent server
+PAUSES = (1, 2, 4)  # seconds before each new try of an address
+
+WHAT_TO_DO = {
+    errno.ENOSPC: "the disk is full; make room and run this again, what has arrived is kept",
+    getattr(errno, "EDQUOT", errno.ENOSPC): "your share of the disk is used up; make room and run this again, what has "
+                                            "arrived is kept",
+    errno.EACCES: "this place cannot be written; choose another folder",
+    errno.EPERM: "this place cannot be written; choose another folder",
+    errno.EROFS: "this place cannot be written; choose another folder",
+    errno.EEXIST: "a file is where a folder should be; move it away or choose another folder",
+    errno.ENOTDIR: "a file is where a folder should be; move it away or choose another folder",
+    errno.EISDIR: "a folder is where a file should be; move it away or choose another folder",
+}
+
+
+class DownloadError(OSError):
+    """A file could not be had from any address; the message says why, and what the user can do."""
+
+
+class Fault(Exception):
+    """One try at one address failed.
+
+    Args:
+        reason: what went wrong, in a few words.
+        final: another try at this address would go the same way.
+    """
+
+    def __init__(self, reason, final=False):
+        super().__init__(reason)
+        self.final = final
+
+
+# -------------------- Checkpoints --------------------
+
+
+def download_and_load_gpt2(model_size, models_dir, base_urls=None):
+    """Fetch one of OpenAI's GPT-2 checkpoints, unless it is there already, and read it.
+
+    Args:
+        model_size: "124M", "355M", "774M" or "1558M".
+        models_dir: the folder for the models; the files go to models_dir/model_size.
+        base_urls: one base address or a sequence of them, tried in this order; BASE/124M/hparams.json is a file. By
+            default those in the environment variable GPT2_MIRROR, else OpenAI's storage and then a backup.
+
+    Returns:
+        settings: a dict with the entries n_vocab, n_ctx, n_embd, n_head, n_layer.
+        params: the weights, see `load_gpt2_params_from_tf_ckpt`.
+
+    Raises:
+        ValueError: the size is unknown, or the files are not a GPT-2 checkpoint.
+        ImportError: TensorFlow is missing.
+        DownloadError: a file could not be had from any address.
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    if model_size not in MODEL_SIZES:
+        raise ValueError(f"model_size must be one of {', '.join(MODEL_SIZES)}, got {model_size!r}")
+    need_package("tensorflow")  # better now than after half a gigabyte
+    model_dir = Path(models_dir).absolute() / model_size
+    urls = [f"{base.rstrip('/')}/{model_size}" for base in base_addresses(base_urls)]
+    for name in FILES:
+        size = KNOWN_SIZES.get(model_size, {}).get(name)
+        try:
+            download_from([f"{url}/{name}" for url in urls], model_dir / name, size, KNOWN_SHA256.get(name))
+        except DownloadError as error:
+            raise DownloadError(
+                f"{error}\n- Or set the environment variable {MIRROR_VARIABLE} to the address of a web server with a "
+                f"folder {model_size}.\n{model_dir} needs the files {', '.join(FILES)}.") from None
+    settings = read_settings(model_dir / "hparams.json")
+    return settings, load_gpt2_params_from_tf_ckpt(model_dir / "model.ckpt", settings)
+
+
+def base_addresses(base_urls=None):
+    """Return the base addresses as a list: those given, else those of the environment variable, else the default."""
+    if isinstance(base_urls, str):
+        base_urls = [base_urls]
+    return list(base_urls or os.environ.get(MIRROR_VARIABLE, "").split() or BASE_URLS)
+
+
+def need_package(name):
+    """Raise an ImportError that says how to install an optional package, if it is missing."""
+    if importlib.util.find_spec(name) is None:
+        other = "load_gpt2_from_safetensors" if name == "tensorflow" else "download_and_load_gpt2"
+        raise ImportError(f"the package {name} is needed here: run `pip install {name}`, or use {other}")
+
+
+def read_settings(path):
+    """Read an hparams.json and return it as a dict; what it lacks is a ValueError."""
+    try:
+        settings = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); delete it and download it again") from error
+    check_settings(settings, path)
+    return settings
+
+
+def check_settings(settings, source):
+    """Raise a ValueError that names what is wrong, unless every setting is there as a positive int."""
+    wrong = [name for name in SETTINGS if not isinstance(settings, dict) or type(settings.get(name)) is not int
+             or settings[name] < 1]
+    if wrong:
+        raise ValueError(f"{source} must give a positive number for {', '.join(wrong)}")
+
+
+def load_gpt2_params_from_tf_ckpt(ckpt_path, settings):
+    """Read a TensorFlow checkpoint with OpenAI's names into nested dicts.
+
+    Args:
+        ckpt_path: the path that its files have in common, such as gpt2/124M/model.ckpt.
+        settings: the contents of its hparams.json.
+
+    Returns:
+        A dict of float32 arrays: "wte" (n_vocab, n_embd), "wpe" (n_ctx, n_embd), "g" and "b" (n_embd,) of the last
+        layer norm, and "blocks", a list with a dict per block: "attn" has "c_attn" and "c_proj", "mlp" has "c_fc" and
+        "c_proj", each with "w" (n_in, n_out) and "b" (n_out,); "ln_1" and "ln_2" have "g" and "b" (n_embd,).
+
+    Raises:
+        ValueError: the file cannot be read, or its shapes are not those that the settings call for.
+        ImportError: TensorFlow is missing.
+    """
+    check_settings(settings, "settings")
+    tf = import_tensorflow()
+    try:
+        reader = tf.train.load_checkpoint(str(ckpt_path))
+        check_shapes(reader.get_variable_to_shape_map(), settings, ckpt_path)
+        arrays = {name: reader.get_tensor(name) for name in expected_shapes(settings)}
+    except (tf.errors.OpError, IndexError) as error:  # IndexError: the data end too early
+        raise ValueError(f"{ckpt_path} cannot be read as a checkpoint; delete its files and download them again "
+                         f"({error})") from error
+    return nest(arrays, settings)
+
+
+def import_tensorflow():
+    """Import TensorFlow without what it says about the machine on stderr."""
+    need_package("tensorflow")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with no_stderr():  # while it starts, its C++ part heeds no log level
+        import tensorflow as tf
+    return tf
+
+
+@contextmanager
+def no_stderr():
+    """Discard what is written to the file descriptor of stderr, by C++ code as well, inside a `with` block."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def expected_shapes(settings):
+    """Return {name: shape} of the variables of a checkpoint; the "w" have an extra dimension of 1 in front."""
+    n_embd = settings["n_embd"]
+    shapes = {"model/wte": (settings["n_vocab"], n_embd), "model/wpe": (settings["n_ctx"], n_embd),
+              "model/ln_f/g": (n_embd,), "model/ln_f/b": (n_embd,)}
+    layers = {"attn/c_attn": (n_embd, 3 * n_embd), "attn/c_proj": (n_embd, n_embd),
+              "mlp/c_fc": (n_embd, 4 * n_embd), "mlp/c_proj": (4 * n_embd, n_embd)}
+    for block in (f"model/h{i}" for i in range(settings["n_layer"])):
+        for layer, (n_in, n_out) in layers.items():
+            shapes |= {f"{block}/{layer}/w": (1, n_in, n_out), f"{block}/{layer}/b": (n_out,)}
+        for norm in ("ln_1", "ln_2"):
+            shapes |= {f"{block}/{norm}/g": (n_embd,), f"{block}/{norm}/b": (n_embd,)}
+    return shapes
+
+
+def check_shapes(shapes, settings, source):
+    """Raise a ValueError that names the variable, unless the shapes are those that the settings call for."""
+    blocks = 1 + max((int(found[1]) for found in map(re.compile(r"model/h(\d+)/").match, shapes) if found), default=-1)
+    if blocks != settings["n_layer"]:
+        raise ValueError(f"{source} has {blocks} blocks, its settings say n_layer = {settings['n_layer']}")
+    for name, shape in expected_shapes(settings).items():
+        if name not in shapes:
+            raise ValueError(f"{source} has no variable {name}, so it is not a GPT-2 checkpoint")
+        if tuple(shapes[name]) != shape:
+            raise ValueError(f"{name} in {source} has the shape {tuple(shapes[name])}, its settings call for {shape}")
+
+
+def nest(arrays, settings):
+    """Turn {"model/h0/attn/c_attn/w": array, ...} into the nested dicts of `load_gpt2_params_from_tf_ckpt`."""
+    params = {"blocks": [{} for _ in range(settings["n_layer"])]}
+    for name, array in arrays.items():
+        *path, last = name.removeprefix("model/").removeprefix("ln_f/").split("/")
+        target = params
+        if path:
+            target = params["blocks"][int(path[0].removeprefix("h"))]
+        for key in path[1:]:
+            target = target.setdefault(key, {})
+        target[last] = array[0] if array.ndim == 3 else array  # (1, n_in, n_out) -> (n_in, n_out)
+    return params
+
+
+# -------------------- The same weights in Hugging Face's format --------------------
+
+
+def load_gpt2_from_safetensors(path):
+    """Read GPT-2's weights from a safetensors file with Hugging Face's names; needs no TensorFlow.
+
+    Args:
+        path: a file, or a folder that holds model.safetensors. A config.json beside it gives the number of heads;
+            without one there is a head for every 64 numbers of a token, as in all of OpenAI's models.
+
+    Returns:
+        (settings, params) as `download_and_load_gpt2` returns them.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not safetensors, or not a GPT-2.
+        ImportError: the package safetensors is missing.
+    """
+    need_package("safetensors")
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = {openai_name(name): name for name in file.keys()}  # noqa: SIM118  (it cannot be iterated over)
+            names.pop(None, None)
+            shapes = {name: tuple(file.get_slice(theirs).get_shape()) for name, theirs in names.items()}
+            shapes = {name: (1, *shape) if name.endswith("/w") else shape for name, shape in shapes.items()}
+            settings = settings_of(shapes, path)
+            check_shapes(shapes, settings, path)
+            # A copy of its own: the file may change or go away while the arrays live.
+            arrays = {name: file.get_tensor(names[name]).to(torch.float32, copy=True).numpy()
+                      for name in expected_shapes(settings)}
+    except SafetensorError as error:
+        raise ValueError(f"{path} cannot be read as safetensors ({error})") from error
+    return settings, nest(arrays, settings)
+
+
+def openai_name(name):
+    """Translate Hugging Face's name of a weight into OpenAI's, or return None for what is no weight of its own.
+
+    "transformer.h.0.attn.c_attn.weight" and "h.0.attn.c_attn.weight" are both "model/h0/attn/c_attn/w".
+    """
+    name = name.removeprefix("transformer.")
+    if name == "lm_head.weight" or name.endswith((".attn.bias", ".attn.masked_bias")):
+        return None  # the head is wte once more; the others are causal masks
+    path, _, kind = re.sub(r"^h\.", "h", name).replace(".", "/").rpartition("/")
+    if path in ("wte", "wpe"):
+        return f"model/{path}"
+    weight = "g" if path.split("/")[-1].startswith("ln_") else "w"
+    return f"model/{path}/{weight if kind == 'weight' else 'b'}"
+
+
+def settings_of(shapes, path):
+    """Return the settings that the shapes of a checkpoint show, with the number of heads from config.json."""
+    if not {"model/wte", "model/wpe"} <= shapes.keys():
+        raise ValueError(f"{path} has no wte.weight and wpe.weight, so it is not a GPT-2 in Hugging Face's format")
+    (n_vocab, n_embd), n_ctx = shapes["model/wte"], shapes["model/wpe"][0]
+    config = path.with_name("config.json")
+    try:
+        n_head = json.loads(config.read_text(encoding="utf-8"))["n_head"]
+    except FileNotFoundError:
+        n_head = n_embd // 64
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{config} is not the JSON of a GPT-2 with an entry n_head") from error
+    if type(n_head) is not int or n_head < 1 or n_embd % n_head:
+        raise ValueError(f"{n_embd} numbers per token cannot be cut into {n_head} heads; put the right config.json "
+                         f"beside {path}")
+    n_layer = len({name.split("/")[1] for name in shapes if name.startswith("model/h")})
+    return {"n_vocab": n_vocab, "n_ctx": n_ctx, "n_embd": n_embd, "n_head": n_head, "n_layer": n_layer}
+
+
+# -------------------- Downloads --------------------
+
+
+def download_file(url, destination, backup_url=None, size=None, sha256=None):
+    """Download a file, unless it is there already.
+
+    Args:
+        url: its address.
+        destination: the path to save it as; its folder is made if need be.
+        backup_url: another address, tried when the first fails.
+        size: the number of bytes that the file must have, if known.
+        sha256: the hex digest that it must have, if known.
+
+    Raises:
+        DownloadError: the file could not be had from any address.
+        OSError: the destination cannot be written, or the disk is full.
+    """
+    download_from([url, backup_url] if backup_url else [url], Path(destination).absolute(), size, sha256)
+
+
+def download_from(urls, destination, size, sha256):
+    """Download a file from the first of several addresses that has it, unless it is there already."""
+    with clear_os_errors(destination):
+        if is_complete(destination, size, sha256):
+            return
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with alone(destination):
+            if is_complete(destination, size, sha256):  # another process was faster
+                return
+            put_aside(destination)
+            part = PartialFile(destination)
+            faults = {}
+            for url in urls:
+                faults[url] = fetch_patiently(url, part, size, sha256)
+                if faults[url] is None:
+                    return part.finish()
+    reasons = "\n".join(f"- {url}: {fault}" for url, fault in faults.items())
+    raise DownloadError(
+        f"Could not download {destination.name}.\n{reasons}\nWhat you can do:\n"
+        "- Check the network and run this again; what has arrived is kept. Behind a proxy, set HTTPS_PROXY; where the "
+        "network has a certificate of its own, set REQUESTS_CA_BUNDLE to its file.\n"
+        f"- Or put the file there by hand, as {destination}")
+
+
+@contextmanager
+def clear_os_errors(destination):
+    """Turn the errors of disks and folders into ones that say what to do; all others pass unchanged."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in WHAT_TO_DO:
+            raise
+        message = f"{error.strerror}: {WHAT_TO_DO[error.errno]}"
+        raise OSError(error.errno, message, str(error.filename or destination)) from error
+
+
+@contextmanager
+def alone(destination):
+    """Let one process at a time fetch a file: the others wait, and then find it complete."""
+    lock = FileLock(f"{destination}.lock")
+    try:
+        lock.acquire(timeout=0.1)
+    except Timeout:
+        print(f"waiting for another process that downloads {destination.name}")
+        lock.acquire()
+    except OSError:
+        pass  # some network drives have no locks; a folder that cannot be written shows in a moment
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows does not remove an open file; releasing the lock does it there
+            os.unlink(lock.lock_file)
+        lock.release()
+
+
+def is_complete(path, size, sha256):
+    """Whether the right file is there. A file gets its name when it is verified, so mostly to be there is enough."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return path.exists() and mismatch(path, size, sha256) is None
+
+
+def mismatch(path, size, sha256):
+    """Say in a few words why a file is not the right one, or return None."""
+    actual = path.stat().st_size
+    if actual == 0 or actual != (size or actual):
+        return f"it has {actual:,} bytes" + (f" instead of {size:,}" if size else "")
+    if sha256 is not None:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != sha256:
+            return f"its SHA-256 is {digest} instead of {sha256}"
+    return None
+
+
+def put_aside(path):
+    """Give a wrong file another name; it may be someone's work, so it is not deleted."""
+    if path.exists():
+        aside = path.with_name(path.name + ".bad")
+        os.replace(path, aside)
+        print(f"{path} was not the right file, it is now {aside.name}")
+
+
+class PartialFile:
+    """What has arrived of a file: NAME.part, and NAME.part.json, which tells the version that it is a part of.
+
+    Args:
+        destination: the path of the whole file.
+    """
+
+    def __init__(self, destination):
+        self.destination = destination
+        self.path = destination.with_name(destination.name + ".part")
+        self.note = destination.with_name(destination.name + ".part.json")
+
+    def size(self):
+        """Return how many bytes have arrived."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def origin(self, url, size):
+        """Return the dict that `start` got, or None if a file of this size at this address cannot go on from there."""
+        try:
+            origin = json.loads(self.note.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        fits = origin["url"] == url and size in (None, origin["size"]) and 0 < self.size() <= origin["size"]
+        return origin if fits else None
+
+    def start(self, origin):
+        """Begin anew. Without the version and the size of the file, the download can never go on from a part of it."""
+        self.discard()
+        if origin["version"] and origin["size"]:
+            self.note.write_text(json.dumps(origin), encoding="utf-8")
+
+    def discard(self):
+        """Forget what has arrived."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+
+    def finish(self):
+        """Give the file its final name."""
+        os.replace(self.path, self.destination)
+        self.note.unlink(missing_ok=True)
+
+
+def fetch_patiently(url, part, size, sha256):
+    """Try an address until it gives the file; return None then, or what went wrong in the end.
+
+    A try that brings the file on by a block does not count: a bad line may break often, as long as it moves.
+    """
+    tries, pauses, furthest = 0, iter(PAUSES), part.size()
+    while True:
+        tries += 1
+        try:
+            return fetch(url, part, size, sha256)
+        except Fault as error:
+            fault = error
+        if part.size() >= furthest + BLOCK:
+            furthest, pauses = part.size(), iter(PAUSES)
+        pause = next(pauses, None)
+        if fault.final or pause is None:
+            return f"{fault} ({tries} {'try' if tries == 1 else 'tries'})"
+        time.sleep(pause)
+
+
+def fetch(url, part, size, sha256):
+    """Try once to complete a partial file from an address, and verify it; whatever goes wrong there is a Fault."""
+    origin, handled = part.origin(url, size), sys.exception()
+    if origin is None or part.size() < origin["size"]:  # else the last process ended just before it gave it its name
+        try:
+            with requests.get(url, headers=request_headers(part, origin), stream=True, timeout=TIMEOUT) as response:
+                size = accept(response, url, part, origin, size, sha256)
+                receive(response, part, size)
+        except requests.RequestException as error:
+            final = isinstance(error, (requests.TooManyRedirects, ValueError))  # ValueError: not a web address
+            raise Fault(f"{type(error).__name__}: {root_cause(error, handled)}", final) from error
+    if size and part.size() < size:
+        raise Fault(f"the connection ended after {part.size():,} of {size:,} bytes")
+    problem = mismatch(part.path, size, sha256)
+    if problem:
+        part.discard()
+        raise Fault(f"this is not the right file: {problem}", final=origin is None)  # pieced together: try the whole
+
+
+def request_headers(part, origin):
+    """Return the headers of a request: no compression, and if there is a part already, only what comes after it."""
+    headers = {"Accept-Encoding": "identity"}  # else the sizes would be those of the compressed file
+    if origin is not None:
+        headers["Range"] = f"bytes={part.size()}-"
+        if origin["version"][0] == "ETag":
+            headers["If-Range"] = origin["version"][1]
+    return headers
+
+
+def accept(response, url, part, origin, size, sha256):
+    """Prepare the partial file for the body of a response, or raise a Fault if it is not what was asked for.
+
+    Returns:
+        The size of the whole file, None if neither we nor the server know it.
+    """
+    status = response.status_code
+    if status == 206 and origin is not None:
+        if continues(response, part, origin):
+            return origin["size"]
+        part.discard()
+        raise Fault("the file changed at the server")
+    if status == 416 and origin is not None:
+        part.discard()
+    if status != 200:
+        raise Fault(f"HTTP status {status} {response.reason}", final=status not in (408, 416, 429) and status < 500)
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise Fault("a web page came instead of the file, perhaps the login page of a network", final=True)
+    declared = declared_size(response)
+    if None not in (size, declared) and size != declared:
+        raise Fault(f"the file at the server has {declared:,} bytes instead of {size:,}", final=True)
+    if not (size or sha256 or "Content-Length" in response.headers or "Transfer-Encoding" in response.headers):
+        raise Fault("the server does not say how long the file is, so half of it could pass for all", final=True)
+    part.start({"url": url, "version": version_of(response), "size": declared})
+    return size or declared
+
+
+def continues(response, part, origin):
+    """Whether the body of a response goes on where the partial file ends, in the same version of the file."""
+    wanted = f"bytes {part.size()}-{origin['size'] - 1}/{origin['size']}"
+    return (response.headers.get("Content-Range") == wanted and "Content-Encoding" not in response.headers
+            and version_of(response) == origin["version"])
+
+
+def version_of(response):
+    """Return [name, value] of the header that tells one version of a file from another, or None if there is none."""
+    for name in ("ETag", "Last-Modified", "X-Bz-File-Id"):  # the last is Backblaze's
+        value = response.headers.get(name, "")
+        if value and not value.startswith("W/"):  # a weak ETag does not promise the same bytes
+            return [name, value]
+    return None
+
+
+def declared_size(response):
+    """Return how many bytes the file has according to the server, or None; it counts those of a compressed body."""
+    length = response.headers.get("Content-Length", "")
+    encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+    return int(length) if length.isdecimal() and not encoded else None
+
+
+def receive(response, part, size):
+    """Append the body of a response to the partial file, with a progress bar up to the size of the whole file."""
+    name = part.destination.name
+    with (open(part.path, "ab") as file,
+          tqdm(total=size, initial=file.tell(), desc=name, unit="B", unit_scale=True, file=sys.stdout) as bar):
+        for block in response.iter_content(BLOCK):
+            file.write(block)
+            bar.update(len(block))
+            if size and file.tell() > size:
+                break  # too much already, and it may never end
+        file.flush()
+        os.fsync(file.fileno())  # the data must be on the disk before the name is
+
+
+def root_cause(error, handled):
+    """Return the exception that a chain of exceptions began with: it says the most in the fewest words.
+
+    Args:
+        error: the last exception of the chain.
+        handled: what was being handled already when the trouble began, or None; it is no part of the chain.
+    """
+    while (deeper := error.__cause__ or error.__context__) not in (None, handled):
+        error = deeper
+    return error
