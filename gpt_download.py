@@ -225,15 +225,51 @@ def check_shapes(shapes, settings, source):
 def nest(arrays, settings):
     """Turn {"model/h0/attn/c_attn/w": array, ...} into the nested dicts of `load_gpt2_params_from_tf_ckpt`."""
     params = {"blocks": [{} for _ in range(settings["n_layer"])]}
-    for name, array in arrays.items():
-        *path, last = name.removeprefix("model/").removeprefix("ln_f/").split("/")
-        target = params
-        if path:
-            target = params["blocks"][int(path[0].removeprefix("h"))]
-        for key in path[1:]:
-            target = target.setdefault(key, {})
-        target[last] = array[0] if array.ndim == 3 else array  # (1, n_in, n_out) -> (n_in, n_out)
+    for name, array in sorted(arrays.items()):
+        place, key = place_of(name, params)
+        place[key] = array[0] if array.ndim == 3 else array  # (1, n_in, n_out) -> (n_in, n_out)
     return params
+
+
+def place_of(name, params):
+    """Return the dict in nested parameters that holds a variable, made if need be, and its key there."""
+    *path, key = name.removeprefix("model/").removeprefix("ln_f/").split("/")
+    place = params
+    if path:
+        place = params["blocks"][int(path[0].removeprefix("h"))]
+    for part in path[1:]:
+        place = place.setdefault(part, {})
+    return place, key
+
+
+def save_gpt2_params_to_tf_ckpt(ckpt_path, settings, params):
+    """Write weights as a TensorFlow checkpoint with OpenAI's names, with its hparams.json beside it.
+
+    Args:
+        ckpt_path: the path that its files will have in common; its folder is made if need be.
+        settings, params: as `download_and_load_gpt2` returns them.
+
+    Raises:
+        ValueError: the shapes are not those that the settings call for.
+        ImportError: TensorFlow is missing.
+    """
+    check_settings(settings, "settings")
+    if len(params["blocks"]) != settings["n_layer"]:
+        raise ValueError(f"there are {len(params['blocks'])} blocks, the settings say n_layer = {settings['n_layer']}")
+    arrays = {}
+    for name, shape in expected_shapes(settings).items():
+        place, key = place_of(name, params)
+        if key not in place or place[key].shape != shape[-place[key].ndim:]:
+            found = place[key].shape if key in place else "missing"
+            raise ValueError(f"{name} is {found}, the settings call for {shape}")
+        arrays[name] = place[key].reshape(shape)  # (n_in, n_out) -> (1, n_in, n_out)
+    tf = import_tensorflow()
+    ckpt_path = Path(ckpt_path)
+    ckpt_path.parent.mkdir(parents=True, exist_ok=True)
+    with no_stderr():  # making the first tensor, TensorFlow looks for a GPU and talks about it
+        tf.raw_ops.SaveV2(prefix=str(ckpt_path), tensor_names=list(arrays), shape_and_slices=[""] * len(arrays),
+                          tensors=list(arrays.values()))
+    ckpt_path.with_name("hparams.json").write_text(json.dumps(settings), encoding="utf-8")
 
 
 # -------------------- The same weights in Hugging Face's format --------------------

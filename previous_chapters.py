@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import tiktoken
 import torch
 from torch import nn
@@ -784,3 +785,86 @@ def load_checkpoint(path, model, optimizer=None):
         if checkpoint["mps_rng_state"] is not None and torch.backends.mps.is_available():
             torch.mps.set_rng_state(checkpoint["mps_rng_state"])
     return checkpoint["step"]
+
+
+# ch05-pretraining.ipynb, section 5.5
+OPENAI_LAYERS = {  # OpenAI's name of a layer of a block: our names for it
+    ("attn", "c_attn"): ("att.W_query", "att.W_key", "att.W_value"),
+    ("attn", "c_proj"): ("att.out_proj",),
+    ("mlp", "c_fc"): ("ff.layers.0",),
+    ("mlp", "c_proj"): ("ff.layers.2",),
+}
+OPENAI_NORMS = {"ln_1": "norm1", "ln_2": "norm2"}
+
+
+# ch05-pretraining.ipynb, section 5.5
+model_configs = {
+    "gpt2-small (124M)": {"emb_dim": 768, "n_layers": 12, "n_heads": 12},
+    "gpt2-medium (355M)": {"emb_dim": 1024, "n_layers": 24, "n_heads": 16},
+    "gpt2-large (774M)": {"emb_dim": 1280, "n_layers": 36, "n_heads": 20},
+    "gpt2-xl (1558M)": {"emb_dim": 1600, "n_layers": 48, "n_heads": 25},
+}
+
+
+# ch05-pretraining.ipynb, section 5.5
+def assign(left, right, name):
+    """Copy an array into a parameter, in place.
+
+    Args:
+        left: a parameter.
+        right: a numpy array of the same shape; its numbers are copied once.
+        name: what to call the parameter in an error.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if left.shape != right.shape:
+        raise ValueError(f"{name} has the shape {tuple(left.shape)} in the model and {right.shape} in the checkpoint")
+    with torch.no_grad():
+        left.copy_(torch.from_numpy(right))
+
+
+# ch05-pretraining.ipynb, section 5.5
+def match_weights(gpt, params):
+    """Return [(parameter of a GPTModel, array of OpenAI's checkpoint, our name), ...]; the arrays are views."""
+    pairs = [
+        (gpt.tok_emb.weight, params["wte"], "tok_emb.weight"),
+        (gpt.pos_emb.weight, params["wpe"], "pos_emb.weight"),
+        (gpt.final_norm.scale, params["g"], "final_norm.scale"),
+        (gpt.final_norm.shift, params["b"], "final_norm.shift"),
+        (gpt.out_head.weight, params["wte"], "out_head.weight"),  # GPT-2's head is its token embedding
+    ]
+    for i, (block, arrays) in enumerate(zip(gpt.trf_blocks, params["blocks"], strict=True)):
+        for theirs, name in OPENAI_NORMS.items():
+            norm = block.get_submodule(name)
+            pairs.append((norm.scale, arrays[theirs]["g"], f"trf_blocks.{i}.{name}.scale"))
+            pairs.append((norm.shift, arrays[theirs]["b"], f"trf_blocks.{i}.{name}.shift"))
+        for (part, layer), names in OPENAI_LAYERS.items():
+            weights = np.split(arrays[part][layer]["w"], len(names), axis=-1)  # (in, 3 * out) -> three (in, out)
+            biases = np.split(arrays[part][layer]["b"], len(names), axis=-1)
+            for name, weight, bias in zip(names, weights, biases, strict=True):
+                linear = block.get_submodule(name)
+                pairs.append((linear.weight, weight.T, f"trf_blocks.{i}.{name}.weight"))  # -> (out, in)
+                pairs.append((linear.bias, bias, f"trf_blocks.{i}.{name}.bias"))
+    return pairs
+
+
+def load_weights_into_gpt(gpt, params):
+    """Give a model the weights of one of OpenAI's checkpoints, in place.
+
+    Args:
+        gpt: a `GPTModel` of the checkpoint's sizes, built with qkv_bias=True. No shape tells the number of heads, so
+            that one is for the caller to get right.
+        params: the nested dicts that `gpt_download.download_and_load_gpt2` returns.
+
+    Raises:
+        ValueError: the number of blocks or a shape differs, or the model was built without qkv_bias.
+    """
+    if len(gpt.trf_blocks) != len(params["blocks"]):
+        raise ValueError(f"the model has {len(gpt.trf_blocks)} blocks, the checkpoint {len(params['blocks'])}")
+    if any(block.att.W_query.bias is None for block in gpt.trf_blocks):
+        raise ValueError("the checkpoint has biases for queries, keys and values: use qkv_bias=True")
+    pairs = match_weights(gpt, params)
+    assert {id(parameter) for parameter, _, _ in pairs} == {id(parameter) for parameter in gpt.parameters()}
+    for parameter, array, name in pairs:
+        assign(parameter, array, name)

@@ -276,3 +276,34 @@ def _one_more_epoch(one_more_epoch):
     expect(max(abs(a - b) for a, b in zip(losses, wanted, strict=True)) < 1e-4,
            "the first loss is right, later ones are not: was the optimizer loaded, and its state kept?")
     return "the pause left no trace in the losses"
+
+
+@exercise("5.5")
+def _story_losses(story_losses):
+    torch.manual_seed(0)
+    model = course.GPTModel({**TINY, "drop_rate": 0.5}).train()
+    rows = torch.randint(0, TINY["vocab_size"], (6, 2, 9))
+    loader = [(row[:, :-1], row[:, 1:]) for row in rows]
+    device = torch.device("cpu")
+    result = call(story_losses, model, loader[:4], loader[4:], device)
+    expect(isinstance(result, (tuple, list)) and len(result) == 2, f"return two numbers, not {result!r}")
+    wanted = course.evaluate_model(model, loader[:4], loader[4:], device, eval_iter=None)
+    for name, loss, right in zip(("training", "validation"), result, wanted, strict=True):
+        expect(abs(float(loss) - right) < 1e-5, f"the {name} loss is {float(loss):.4f}, wanted {right:.4f}: is dropout "
+                                                "off, and are all batches used?")
+    return "all batches, no dropout"
+
+
+@exercise("5.6")
+def _config_from_settings(config_from_settings):
+    for size in course.model_configs.values():
+        settings = {"n_vocab": 300, "n_ctx": 20, "n_embd": size["emb_dim"], "n_head": size["n_heads"],
+                    "n_layer": size["n_layers"]}
+        config = call(config_from_settings, settings)
+        with torch.device("meta"):  # shapes only: the largest would need 6 GB
+            model = course.GPTModel(config)
+        wanted = {"vocab_size": 300, "context_length": 20, **size, "qkv_bias": True}
+        for name, value in wanted.items():
+            expect(config[name] == value, f"for {settings} the entry {name!r} is {config[name]!r}, wanted {value!r}")
+        expect(model.trf_blocks[0].att.W_query.bias is not None, "OpenAI's checkpoints have biases: qkv_bias=True")
+    return "five numbers of a checkpoint are all that the model has to know"

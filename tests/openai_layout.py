@@ -7,9 +7,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
-from conftest import ROOT
 
 import gpt_download
+from conftest import ROOT
 
 TOKENIZER = {"encoder.json": "6c7ea1a7e38e3a7f062df639a5b80947f075ffe6",
              "vocab.bpe": "6d1cbeee0f20b3d9449abfede4726ed8212e3aee"}

@@ -16,11 +16,11 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from openai_layout import STATE, Answer, Server, random_checkpoint
 
 import gpt_download
+from conftest import ROOT
 from gpt_download import BLOCK, FILES, DownloadError, download_and_load_gpt2, download_file
+from openai_layout import STATE, Answer, Server, random_checkpoint
 
 BODY = random.Random(0).randbytes(4 * BLOCK + 12_345)
 OTHER = random.Random(1).randbytes(len(BODY))

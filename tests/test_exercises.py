@@ -90,11 +90,30 @@ def settings(max_length, stride):
     return {"max_length": max_length, "stride": stride}
 
 
+def story_losses(gpt, train_loader, val_loader, device):
+    with course.eval_mode(gpt), torch.no_grad():
+        return tuple(course.calc_loss_loader(loader, gpt, device) for loader in (train_loader, val_loader))
+
+
+def losses_with_dropout(gpt, train_loader, val_loader, device):
+    return tuple(course.calc_loss_loader(loader, gpt, device) for loader in (train_loader, val_loader))
+
+
+def losses_of_one_batch(gpt, train_loader, val_loader, device):
+    return course.evaluate_model(gpt, train_loader, val_loader, device, 1)
+
+
+def config_from_settings(settings, **changes):
+    return {"vocab_size": settings["n_vocab"], "context_length": settings["n_ctx"], "emb_dim": settings["n_embd"],
+            "n_heads": settings["n_head"], "n_layers": settings["n_layer"], "drop_rate": 0.0, "qkv_bias": True,
+            **changes}
+
+
 STARTERS = {
     "2.1": (stub,), "2.2": (settings(..., ...), settings(..., ...)), "3.1": (stub,), "3.2": (...,), "3.3": (...,),
     "4.1": (stub,), "4.2": ({"medium": ..., "large": ..., "xl": ...},), "4.3": (stub,), "5.1": (stub,),
     "5.2": ({"temperature": ..., "top_k": ...},) * 2, "5.3": ([..., ...],),
-    "5.4": (lambda path, model, optimizer, loader: ...,),
+    "5.4": (lambda path, model, optimizer, loader: ...,), "5.5": (stub,), "5.6": (stub,),
 }
 RIGHT = [
     ("2.1", spell_out), ("2.2", settings(2, 2), settings(8, 2)), ("3.1", copy_weights), ("3.2", 1),
@@ -102,6 +121,7 @@ RIGHT = [
     ("5.1", sampled_share), ("5.2", {"temperature": 0.1, "top_k": 3}, {"temperature": 5, "top_k": 9}),
     ("5.2", {"temperature": 0.0, "top_k": 9}, {"temperature": 3.0, "top_k": 9}),
     ("5.3", [{"temperature": 0.0}, {"temperature": 2.0, "top_k": 1}]), ("5.4", one_more_epoch),
+    ("5.5", story_losses), ("5.6", config_from_settings),
 ]
 WRONG = [
     ("2.1", "each text must be one id", spell_letters), ("2.1", "return three things", lambda text: BPE.encode(text)),
@@ -126,6 +146,11 @@ WRONG = [
     ("5.3", "another text", [{"temperature": 0.0}, {"temperature": 5.0, "top_k": 40}]),
     ("5.3", "another way", [{"temperature": 0.0}, {"top_k": 5}]), ("5.3", "at least two", [{"top_k": 1}]),
     ("5.4", "was the model loaded", without_model), ("5.4", "was the optimizer loaded", without_optimizer),
+    ("5.5", "is dropout off", losses_with_dropout), ("5.5", "all batches", losses_of_one_batch),
+    ("5.5", "two numbers", lambda *arguments: 3.75),
+    ("5.6", "'qkv_bias' is False", lambda settings: config_from_settings(settings, qkv_bias=False)),
+    ("5.6", "'context_length' is 1024", lambda settings: config_from_settings(settings, context_length=1024)),
+    ("5.6", "raised KeyError", lambda settings: {"emb_dim": settings["n_embd"]}),
     ("5.4", "one loss per batch", lambda path, m, o, loader: one_more_epoch(path, m, o, loader)[:1]),
 ]
 

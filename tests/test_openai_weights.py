@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
-from openai_layout import Server, random_checkpoint, write_checkpoint
 from safetensors.torch import save_file
 
 import gpt_download
 import previous_chapters as course
-from loader_draft import assign, load_weights_into_gpt, model_configs
+from conftest import ROOT
+from openai_layout import Server, random_checkpoint, write_checkpoint
+from previous_chapters import assign, load_weights_into_gpt, model_configs
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 from transformers import GPT2Config, GPT2LMHeadModel  # noqa: E402  (it reads the environment)
@@ -126,7 +126,7 @@ def test_the_full_124m(full, through):
 PEAK = """
 import os, sys
 import gpt_download, previous_chapters as course
-from loader_draft import load_weights_into_gpt
+from previous_chapters import load_weights_into_gpt
 
 def peak():
     status = open("/proc/self/status", encoding="utf-8").read()
@@ -160,6 +160,35 @@ def test_the_peak_of_memory(full, kind, folder):
                           stdout=subprocess.PIPE, timeout=300, check=True)
     used, checkpoint, model = int(done.stdout), 497759232, 4 * 163_037_184
     assert max(checkpoint, model) < used < checkpoint + 1.5e9
+
+
+# -------------------- Writing a checkpoint --------------------
+
+
+def test_what_is_written_is_read(tiny, tmp_path):
+    params, _ = tiny
+    settings = {"n_vocab": 11, "n_ctx": 7, "n_embd": 4, "n_head": 2, "n_layer": 2}
+    path = tmp_path / "folder" / "of" / "model.ckpt"
+    gpt_download.save_gpt2_params_to_tf_ckpt(path, settings, params)
+    assert gpt_download.read_settings(path.with_name("hparams.json")) == settings
+    again = gpt_download.load_gpt2_params_from_tf_ckpt(path, settings)
+    for name in gpt_download.expected_shapes(settings):
+        (place, key), (wanted, _) = gpt_download.place_of(name, again), gpt_download.place_of(name, params)
+        np.testing.assert_array_equal(place[key], wanted[key])
+    assert list(again) == ["blocks", "b", "g", "wpe", "wte"]
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"n_layer": 3}, "2 blocks, the settings say n_layer = 3"),
+    ({"n_vocab": 12}, r"model/wte is \(11, 4\), the settings call for \(12, 4\)"),
+    ({"n_ctx": 0}, "positive number for n_ctx"),
+])
+def test_what_cannot_be_written(tiny, tmp_path, change, message):
+    params, _ = tiny
+    settings = {"n_vocab": 11, "n_ctx": 7, "n_embd": 4, "n_head": 2, "n_layer": 2} | change
+    with pytest.raises(ValueError, match=message):
+        gpt_download.save_gpt2_params_to_tf_ckpt(tmp_path / "new" / "model.ckpt", settings, params)
+    assert not (tmp_path / "new").exists()
 
 
 # -------------------- The loader --------------------
