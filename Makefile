@@ -1,6 +1,6 @@
 # make lab    open the notebooks in JupyterLab
 # make run    execute the chapters from top to bottom, keep the executed copies in build/
-# make test   re-check everything: style, extraction, tests, and every stored output of every notebook
+# make test   re-check everything: style, extraction, tests, and the stored outputs of every notebook
 # Each sets itself up in .venv first; a second call finds it and starts at once.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)

@@ -807,6 +807,12 @@ model_configs = {
 
 
 # ch05-pretraining.ipynb, section 5.5
+def check_shape(left, right, name):
+    """Raise a ValueError with the name unless a parameter and an array have the same shape."""
+    if left.shape != right.shape:
+        raise ValueError(f"{name} has the shape {tuple(left.shape)} in the model and {right.shape} in the checkpoint")
+
+
 def assign(left, right, name):
     """Copy an array into a parameter, in place.
 
@@ -818,8 +824,7 @@ def assign(left, right, name):
     Raises:
         ValueError: the shapes differ.
     """
-    if left.shape != right.shape:
-        raise ValueError(f"{name} has the shape {tuple(left.shape)} in the model and {right.shape} in the checkpoint")
+    check_shape(left, right, name)
     with torch.no_grad():
         left.copy_(torch.from_numpy(right))
 
@@ -858,7 +863,8 @@ def load_weights_into_gpt(gpt, params):
         params: the nested dicts that `gpt_download.download_and_load_gpt2` returns.
 
     Raises:
-        ValueError: the number of blocks or a shape differs, or the model was built without qkv_bias.
+        ValueError: the number of blocks or a shape differs, or the model was built without qkv_bias. The model is then
+            as it was before.
     """
     if len(gpt.trf_blocks) != len(params["blocks"]):
         raise ValueError(f"the model has {len(gpt.trf_blocks)} blocks, the checkpoint {len(params['blocks'])}")
@@ -866,5 +872,7 @@ def load_weights_into_gpt(gpt, params):
         raise ValueError("the checkpoint has biases for queries, keys and values: use qkv_bias=True")
     pairs = match_weights(gpt, params)
     assert {id(parameter) for parameter, _, _ in pairs} == {id(parameter) for parameter in gpt.parameters()}
+    for parameter, array, name in pairs:
+        check_shape(parameter, array, name)  # all of them before the first copy: no model is left half loaded
     for parameter, array, name in pairs:
         assign(parameter, array, name)

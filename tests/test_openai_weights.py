@@ -241,8 +241,11 @@ def test_the_model_owns_its_numbers(tiny):
 ])
 def test_sizes_that_differ(tiny, change, message):
     params, cfg = tiny
+    ours = make_ours({**cfg, **change})
+    before = {name: value.clone() for name, value in ours.state_dict().items()}
     with pytest.raises(ValueError, match=message):
-        load_weights_into_gpt(make_ours({**cfg, **change}), params)
+        load_weights_into_gpt(ours, params)
+    assert all(torch.equal(value, before[name]) for name, value in ours.state_dict().items())  # not half loaded
 
 
 def test_a_model_without_bias(tiny):
