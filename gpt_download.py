@@ -263,13 +263,18 @@ def save_gpt2_params_to_tf_ckpt(ckpt_path, settings, params):
             found = place[key].shape if key in place else "missing"
             raise ValueError(f"{name} is {found}, the settings call for {shape}")
         arrays[name] = place[key].reshape(shape)  # (n_in, n_out) -> (1, n_in, n_out)
-    tf = import_tensorflow()
     ckpt_path = Path(ckpt_path)
+    save_variables(ckpt_path, arrays)
+    ckpt_path.with_name("hparams.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def save_variables(ckpt_path, arrays):
+    """Write {name: array} as the data and the index of a TensorFlow checkpoint, in a folder that is made if need be."""
+    tf = import_tensorflow()
     ckpt_path.parent.mkdir(parents=True, exist_ok=True)
     with no_stderr():  # making the first tensor, TensorFlow looks for a GPU and talks about it
-        tf.raw_ops.SaveV2(prefix=str(ckpt_path), tensor_names=list(arrays), shape_and_slices=[""] * len(arrays),
-                          tensors=list(arrays.values()))
-    ckpt_path.with_name("hparams.json").write_text(json.dumps(settings), encoding="utf-8")
+        tf.raw_ops.SaveV2(prefix=str(ckpt_path), tensor_names=sorted(arrays), shape_and_slices=[""] * len(arrays),
+                          tensors=[arrays[name] for name in sorted(arrays)])
 
 
 # -------------------- The same weights in Hugging Face's format --------------------

@@ -6,7 +6,6 @@ can tell apart; lines differ in style as well.
 """
 
 import io
-import textwrap
 from dataclasses import dataclass
 
 from IPython.display import display
@@ -248,7 +247,6 @@ def _label(axis, xlabel, ylabel, legend):
         axis.legend(fontsize=SMALL, frameon=False)
 
 
-def visible(text, width=None):
+def visible(text):
     """Return a token's text with its spaces and line breaks made visible, for a label in a figure."""
-    shown = text.replace(" ", "·").replace("\n", "↵")
-    return textwrap.shorten(shown, width, placeholder="…") if width else shown
+    return text.replace(" ", "·").replace("\n", "↵")

@@ -16,9 +16,7 @@ os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported, and torch
 import torch  # noqa: E402
 
 import previous_chapters as course  # noqa: E402
-
-TINY = {"vocab_size": 60, "context_length": 12, "emb_dim": 16, "n_heads": 2, "n_layers": 2, "drop_rate": 0.1,
-        "qkv_bias": False}
+from exercises import TINY  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,7 @@ def write_checkpoint(folder, arrays, settings):
         arrays: {OpenAI's name: array}, such as "model/h0/attn/c_attn/w" with the shape (1, n_embd, 3 * n_embd).
         settings: the contents of hparams.json.
     """
-    tf = gpt_download.import_tensorflow()
-    folder.mkdir(parents=True, exist_ok=True)
-    with gpt_download.no_stderr():  # making the first tensor, TensorFlow looks for a GPU and talks about it
-        tf.raw_ops.SaveV2(prefix=str(folder / "model.ckpt"), tensor_names=sorted(arrays),
-                          shape_and_slices=[""] * len(arrays), tensors=[arrays[name] for name in sorted(arrays)])
+    gpt_download.save_variables(folder / "model.ckpt", arrays)
     (folder / "checkpoint").write_text(STATE)
     (folder / "hparams.json").write_text(json.dumps(settings, indent=2) + "\n")
     (folder / "model.ckpt.meta").write_bytes(b"\0" * 471155)  # the graph, which nobody here reads
