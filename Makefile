@@ -30,7 +30,7 @@ extract: .venv/.course
 	$(BIN)/python tools/cover.py
 
 refresh: .venv/.course
-	$(HEADLESS) $(OFFLINE) $(BIN)/python tools/run.py --save
+	$(HEADLESS) $(OFFLINE) $(BIN)/python tools/run.py --save notebooks/*.ipynb
 
 clean:
 	rm -rf .venv build
