@@ -733,27 +733,15 @@ def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=No
 
 
 # ch05-pretraining.ipynb, section 5.4
-def save_checkpoint(path, model, optimizer, step=0):
-    """Save everything that training needs to go on: weights, optimizer, step and random state.
-
-    The file is written beside `path` and renamed when it is complete, so a crash never leaves half a checkpoint there.
-    Save between epochs: the place inside one is not kept.
+def save_atomically(checkpoint, path):
+    """Write a checkpoint as `torch.save` does, but never leave half of one under its name, not even in a crash.
 
     Args:
-        path: the file to write; its folder must exist.
-        model, optimizer: their state_dicts are saved under "model_state_dict" and "optimizer_state_dict".
-        step: training steps taken so far.
+        checkpoint: anything that `torch.save` takes.
+        path: the file to write or to replace; its folder must exist.
     """
     path = Path(path)
     partial = path.with_name(path.name + ".partial")
-    checkpoint = {
-        "model_state_dict": model.state_dict(),
-        "optimizer_state_dict": optimizer.state_dict(),
-        "step": step,
-        "rng_state": torch.get_rng_state(),
-        "cuda_rng_state": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "mps_rng_state": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
-    }
     try:
         with open(partial, "wb") as file:
             torch.save(checkpoint, file)
@@ -764,18 +752,44 @@ def save_checkpoint(path, model, optimizer, step=0):
         partial.unlink(missing_ok=True)
 
 
-def load_checkpoint(path, model, optimizer=None):
+# ch05-pretraining.ipynb, section 5.4
+def save_checkpoint(path, model, optimizer, step=0, data=None):
+    """Save everything that training needs to go on: weights, optimizer, step and random state, see `save_atomically`.
+
+    Args:
+        path: the file to write; its folder must exist.
+        model, optimizer: their state_dicts are saved under "model_state_dict" and "optimizer_state_dict".
+        step: training steps taken so far.
+        data: something that knows the place in the data and has a `state_dict()`. Without it the place inside an epoch
+            is not kept: save between epochs.
+    """
+    checkpoint = {
+        "model_state_dict": model.state_dict(),
+        "optimizer_state_dict": optimizer.state_dict(),
+        "step": step,
+        "data_state_dict": None if data is None else data.state_dict(),
+        "rng_state": torch.get_rng_state(),
+        "cuda_rng_state": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "mps_rng_state": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
+    }
+    save_atomically(checkpoint, path)
+
+
+def load_checkpoint(path, model, optimizer=None, data=None):
     """Load a file of `save_checkpoint` into a model and, if given, an optimizer; return the number of steps taken.
 
     With an optimizer the random state is restored as well, so that training goes on exactly where it was, on the same
-    kind and number of devices; on others it goes on with other dropout.
+    kind and number of devices; on others it goes on with other dropout. What was saved as `data` gets its place back by
+    `load_state_dict`.
 
     Raises:
         FileNotFoundError: there is no such file.
         RuntimeError: the weights do not fit the model; the message names them.
-        ValueError: the optimizer's state does not fit the optimizer.
+        ValueError: the optimizer's state does not fit the optimizer, or `data` is given and the file has no such state.
     """
     checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    if data is not None and checkpoint.get("data_state_dict") is None:
+        raise ValueError(f"{path} was saved without the place in the data")
     model.load_state_dict(checkpoint["model_state_dict"])
     if optimizer is not None:
         optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
@@ -784,6 +798,8 @@ def load_checkpoint(path, model, optimizer=None):
             torch.cuda.set_rng_state_all(checkpoint["cuda_rng_state"])
         if checkpoint["mps_rng_state"] is not None and torch.backends.mps.is_available():
             torch.mps.set_rng_state(checkpoint["mps_rng_state"])
+    if data is not None:
+        data.load_state_dict(checkpoint["data_state_dict"])
     return checkpoint["step"]
 
 
@@ -876,3 +892,79 @@ def load_weights_into_gpt(gpt, params):
         check_shape(parameter, array, name)  # all of them before the first copy: no model is left half loaded
     for parameter, array, name in pairs:
         assign(parameter, array, name)
+
+
+# -------------------- appendix-A-pytorch.ipynb --------------------
+
+
+# appendix-A-pytorch.ipynb, section A.5
+class NeuralNetwork(torch.nn.Module):
+    """A network of three linear layers with ReLU in between: num_inputs -> 30 -> 20 -> num_outputs.
+
+    Args:
+        num_inputs: numbers per example.
+        num_outputs: numbers per prediction, one for each class.
+
+    Shapes:
+        x: (batch, num_inputs) -> (batch, num_outputs) logits
+    """
+
+    def __init__(self, num_inputs, num_outputs):
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(num_inputs, 30),
+            torch.nn.ReLU(),
+            torch.nn.Linear(30, 20),
+            torch.nn.ReLU(),
+            torch.nn.Linear(20, num_outputs),
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+# appendix-A-pytorch.ipynb, section A.6
+class ToyDataset(Dataset):
+    """Examples in memory: features and the class of each.
+
+    Args:
+        X: (number of examples, number of features) float tensor.
+        y: (number of examples,) int64 tensor of classes.
+
+    Raises:
+        ValueError: X and y have different lengths.
+    """
+
+    def __init__(self, X, y):
+        if len(X) != len(y):
+            raise ValueError(f"every example needs one label, got {len(X)} examples and {len(y)} labels")
+        self.features = X
+        self.labels = y
+
+    def __len__(self):
+        return len(self.labels)
+
+    def __getitem__(self, index):
+        """Return one example, (number of features,), and its class, a tensor without dimensions."""
+        return self.features[index], self.labels[index]
+
+
+# appendix-A-pytorch.ipynb, section A.7
+def compute_accuracy(model, dataloader):
+    """Return the share of a loader's examples that a model classifies rightly, between 0 and 1.
+
+    Args:
+        model: maps (batch, ...) features to (batch, classes) logits; it runs in the mode that it is in.
+        dataloader: gives (features, labels), labels of shape (batch,), on the model's device.
+
+    Raises:
+        ValueError: the loader gives no examples.
+    """
+    correct, examples = 0, 0
+    with torch.no_grad():
+        for features, labels in dataloader:
+            correct += (model(features).argmax(dim=1) == labels).sum().item()
+            examples += len(labels)
+    if examples == 0:
+        raise ValueError("the loader gives no examples")
+    return correct / examples

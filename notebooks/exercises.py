@@ -4,7 +4,9 @@ An attempt that is still `...`, or a function that still returns None, counts as
 from top to bottom before anything is solved. The checks try an attempt on inputs that the exercise did not show.
 """
 
+import math
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import tiktoken
@@ -307,3 +309,68 @@ def _config_from_settings(config_from_settings):
             expect(config[name] == value, f"for {settings} the entry {name!r} is {config[name]!r}, wanted {value!r}")
         expect(model.trf_blocks[0].att.W_query.bias is not None, "OpenAI's checkpoints have biases: qkv_bias=True")
     return "five numbers of a checkpoint are all that the model has to know"
+
+
+@exercise("A.1")
+def _not_as_pinned(not_as_pinned):
+    installed = {name: version(name) for name in ("numpy", "tiktoken", "tqdm")}
+    fine = [f"{name}=={number}" for name, number in installed.items()]
+    expect(list(call(not_as_pinned, fine)) == [], f"{fine} are all installed as the lines say, "
+                                                  f"you returned {not_as_pinned(fine)}")
+    absent = list(not_as_pinned([*fine, "no-such-package==1.0"]))
+    expect(absent == ["no-such-package"], f"no-such-package is absent, you returned {absent}")
+    patched = ".".join([*installed["tqdm"].split(".")[:-1], "999"])
+    other = list(not_as_pinned([fine[0], f"tqdm=={patched}"]))
+    expect(other == ["tqdm"], f"tqdm is {installed['tqdm']} and the line says {patched}, you returned {other}")
+    return "absent packages and other versions are found, and nothing else"
+
+
+@exercise("A.2")
+def _chain_rule(gradients):
+    for x, y, w, b in [(1.5, 0.0, 0.4, -0.2), (-0.7, 1.0, 0.9, 0.3), (2.0, -0.5, -0.6, 0.8)]:
+        result = call(gradients, x, y, w, b)
+        expect(isinstance(result, (tuple, list)) and len(result) == 2, f"return two numbers, not {result!r}")
+        for_w, for_b = map(float, result)
+        a = math.tanh(w * x + b)
+        right = 2 * (a - y) * (1 - a * a)
+        hints = {
+            (right, right * x): "the two derivatives are swapped: the first belongs to w",
+            (right, right): "a change of w reaches z multiplied by x",
+            (right * x / 2, right / 2): "the square's slope has a factor that is missing",
+            (2 * (a - y) * x, 2 * (a - y)): "the slope of tanh is missing",
+            (-right * x, -right): "the signs are turned around: the error is a minus y",
+        }
+        for wrong, hint in hints.items():
+            expect(max(abs(for_w - wrong[0]), abs(for_b - wrong[1])) > 1e-6, hint)
+        expect(max(abs(for_w - right * x), abs(for_b - right)) < 1e-5,
+               f"x={x}, y={y}, w={w}, b={b}: autograd finds other numbers than {for_w:.4f} and {for_b:.4f}")
+    return "the chain rule by hand, and autograd agrees"
+
+
+@exercise("A.3")
+def _count_by_widths(count_parameters):
+    for widths in ([7, 5], [4, 3, 6, 2], [50, 30, 20, 3]):
+        result = call(count_parameters, widths)
+        layers = [torch.nn.Linear(*pair, device="meta") for pair in zip(widths, widths[1:], strict=False)]
+        weights, biases = (sum(getattr(layer, name).numel() for layer in layers) for name in ("weight", "bias"))
+        expect(result != weights, f"for {widths} you count the weights; where are the biases?")
+        expect(result != weights + sum(widths), f"for {widths}: the input layer has no biases, it is only numbers")
+        expect(result == weights + biases, f"for {widths} you count {result}, PyTorch does not: go through the layers "
+                                           "one by one")
+    return "the same as PyTorch's count"
+
+
+@exercise("A.4")
+def _winning_size(winning_size):
+    sizes, cpu = [8, 32, 128, 512], [1.0, 2.0, 30.0, 900.0]
+    result = call(winning_size, sizes, cpu, [5.0, 5.0, 6.0, 20.0])
+    expect(result != 2, "return the size, not its place in the list")
+    expect(result == 128, f"CPU {cpu}, GPU [5.0, 5.0, 6.0, 20.0]: you returned {result} of the sizes {sizes}")
+    lucky = winning_size(sizes, cpu, [0.5, 5.0, 6.0, 20.0])
+    expect(lucky != 8, "the GPU must win at this size and at all larger ones; once by luck does not count")
+    expect(lucky == 128, f"CPU {cpu}, GPU [0.5, 5.0, 6.0, 20.0]: you returned {lucky}")
+    expect(winning_size(sizes, cpu, [0.5, 1.0, 6.0, 20.0]) == 8, "a GPU that always wins does so from the first size")
+    expect(winning_size(sizes, cpu, [5.0, 5.0, 40.0, 1000.0]) == 0, "a GPU that never wins has no winning size")
+    expect(winning_size(sizes, cpu, [0.5, 1.0, 6.0, 1000.0]) == 0, "a GPU that loses at the end has no winning size")
+    expect(winning_size(sizes, cpu, []) == 0, "without a GPU there is no winning size")
+    return "the size from which on the GPU wins, or 0"

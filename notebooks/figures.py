@@ -6,6 +6,7 @@ can tell apart; lines differ in style as well.
 """
 
 import io
+import re
 from dataclasses import dataclass
 
 from IPython.display import display
@@ -237,6 +238,72 @@ def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0)):
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     axis.margins(0.22)
     _label(axis, xlabel, ylabel, legend=False)
+    show(figure, alt)
+
+
+def grad_graph(result, names, alt, width=1.12, height=0.62, gap=0.34):
+    """Draw the operations that autograd recorded on the way to a tensor, from its `grad_fn`, inputs on the left.
+
+    Args:
+        result: a tensor with a `grad_fn`; the graph behind it must be small.
+        names: {name: tensor} of the tensors that require a gradient.
+        alt: what one sees.
+        width, height, gap: of a box, and between two columns, in inches.
+    """
+    places, arrows, rows = {}, [], 0
+
+    def place(function, column):
+        """Put the inputs of an operation above each other, and the operation in the middle to their right."""
+        nonlocal rows
+        inputs = [key for key, _ in function.next_functions] if function is not None else []
+        spots = [place(key, column - 1) for key in inputs]
+        if not spots:
+            rows += 1
+        spot = (column, sum(row for _, row in spots) / len(spots) if spots else rows - 1)
+        variable = getattr(function, "variable", None)
+        if function is None:
+            label, colour = "no gradient", GREY
+        elif variable is not None:
+            label, colour = next(name for name, tensor in names.items() if tensor is variable), ORANGE
+        else:
+            label, colour = re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", re.sub(r"Backward\d*$", "", function.name())), BLUE
+        places[spot] = label, colour
+        arrows.extend((start, spot) for start in spots)
+        return spot
+
+    last = place(result.grad_fn, 0)
+    first = min(column for column, _ in places)
+    figure, (axis,) = canvas((last[0] - first + 1) * (width + gap) - gap, rows * (height + 0.12))
+    blank(axis, (last[0] - first + 1) * (width + gap) - gap, rows * (height + 0.12))
+    corner = {spot: ((spot[0] - first) * (width + gap), (rows - 1 - spot[1]) * (height + 0.12)) for spot in places}
+    for spot, (label, colour) in places.items():
+        box(axis, *corner[spot], width, height, label, colour, size=SMALL)
+    for start, end in arrows:
+        (x, y), (to_x, to_y) = corner[start], corner[end]
+        arrow(axis, (x + width + 0.02, y + height / 2), (to_x - 0.02, to_y + height / 2))
+    show(figure, alt)
+
+
+def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=None):
+    """Draw a function of the plane as colours, with the line where it is one half, and points on it.
+
+    Args:
+        xs, ys: the coordinates at which the function is known, 1-dimensional tensors.
+        values: (len(ys), len(xs)) values between 0 and 1.
+        groups: {name: (number of points, 2) tensor}.
+        alt: what one sees.
+        label: what the colours stand for.
+    """
+    figure, (axis,) = canvas(*size)
+    colours = axis.contourf(xs.numpy(), ys.numpy(), values.detach().numpy(), levels=20, cmap="PuOr", vmin=0, vmax=1)
+    axis.contour(xs.numpy(), ys.numpy(), values.detach().numpy(), levels=[0.5], colors="black", linewidths=1.2)
+    bar = figure.colorbar(colours, ax=axis, ticks=[0, 0.25, 0.5, 0.75, 1])
+    bar.ax.tick_params(labelsize=SMALL)
+    bar.set_label(label, fontsize=SMALL)
+    for (name, points_of_group), marker in zip(groups.items(), ["o", "s", "^", "D"], strict=False):
+        axis.scatter(*points_of_group.T.numpy(), label=name, marker=marker, s=32, edgecolor="black", facecolor="white")
+    _label(axis, xlabel, ylabel, legend=True)
+    axis.get_legend().set(frame_on=True)  # on white: the colours below may be dark
     show(figure, alt)
 
 

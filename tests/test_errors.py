@@ -107,3 +107,10 @@ def test_an_empty_loader_has_no_mean(tiny_model, num_batches):
 def test_zero_batches_have_no_mean(tiny_model):
     batch = torch.zeros(1, 4, dtype=torch.int64)
     assert math.isnan(course.calc_loss_loader([(batch, batch)], tiny_model, CPU, 0))
+
+
+def test_examples_without_labels():
+    with pytest.raises(ValueError, match="got 3 examples and 2 labels"):
+        course.ToyDataset(torch.rand(3, 2), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="the loader gives no examples"):
+        course.compute_accuracy(course.NeuralNetwork(2, 2), [])

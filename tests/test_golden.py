@@ -6,6 +6,7 @@ import pytest
 import tiktoken
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 import previous_chapters as course
 
@@ -358,3 +359,64 @@ def test_temperature_and_top_k(golden):
     assert top.indices.tolist() == golden["5.14"][1]
     kept = torch.softmax(logits.masked_fill(logits < top.values[-1], -torch.inf), dim=0)
     close(kept[[0, 3, 7]], golden["5.15"])
+
+
+# -------------------- appendix A --------------------
+
+X_TRAIN = torch.tensor([[-1.2, 3.1], [-0.9, 2.9], [-0.5, 2.6], [2.3, -1.1], [2.7, -1.5]])
+Y_TRAIN = torch.tensor([0, 0, 0, 1, 1])
+X_TEST, Y_TEST = torch.tensor([[-0.8, 2.8], [2.6, -1.6]]), torch.tensor([0, 1])
+
+
+def test_pytorch_basics(golden):
+    table = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    assert table.matmul(table.T).tolist() == golden["A.01"]
+    w1, b = torch.tensor([2.2], requires_grad=True), torch.tensor([0.0], requires_grad=True)
+    a = torch.sigmoid(torch.tensor([1.1]) * w1 + b)
+    torch.nn.functional.binary_cross_entropy(a, torch.tensor([1.0])).backward()
+    close(torch.cat((w1.grad, b.grad)), golden["A.02"])
+
+
+def test_neural_network(golden):
+    torch.manual_seed(123)
+    network = course.NeuralNetwork(50, 3)
+    assert sum(p.numel() for p in network.parameters()) == golden["A.03"]
+    assert sum(p.numel() for p in course.NeuralNetwork(2, 2).parameters()) == golden["A.10"]
+    row = network.layers[0].weight[0]
+    close(torch.cat((row[:3], row[-3:])), golden["A.04"])
+    torch.manual_seed(123)
+    with torch.no_grad():
+        logits = network(torch.rand(1, 50))
+    close(torch.cat((logits, torch.softmax(logits, dim=1))), golden["A.05"])
+
+
+def test_the_toy_network_learns(golden):
+    loader = DataLoader(course.ToyDataset(X_TRAIN, Y_TRAIN), batch_size=2, shuffle=True, drop_last=True)
+    torch.manual_seed(123)
+    network = course.NeuralNetwork(2, 2)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
+    losses = []
+    for _ in range(3):
+        for features, labels in loader:
+            loss = torch.nn.functional.cross_entropy(network(features), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    close(torch.tensor(losses), golden["A.06"], decimals=2)
+    with torch.no_grad():
+        logits = network(X_TRAIN)
+    close(logits, golden["A.07"])
+    close(torch.softmax(logits, dim=1), golden["A.08"])
+    loaders = [DataLoader(course.ToyDataset(X, y), batch_size=2) for X, y in [(X_TRAIN, Y_TRAIN), (X_TEST, Y_TEST)]]
+    assert [course.compute_accuracy(network, loader) for loader in loaders] == golden["A.09"]
+
+
+def test_accuracy_counts_examples_not_batches():
+    """A last batch of one must not weigh as much as one of two."""
+    class Always0(torch.nn.Module):
+        def forward(self, x):
+            return torch.tensor([[1.0, 0.0]]).expand(len(x), 2)
+
+    loader = DataLoader(course.ToyDataset(torch.rand(5, 2), torch.tensor([0, 0, 0, 0, 1])), batch_size=2)
+    assert course.compute_accuracy(Always0(), loader) == 0.8

@@ -104,6 +104,30 @@ def test_training_goes_on_to_the_last_digit(tmp_path):
     assert train(model, optimizer, 3) == wanted
 
 
+class Place:
+    """A place in the data, as far as a checkpoint cares."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def state_dict(self):
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state):
+        self.epoch = state["epoch"]
+
+
+def test_the_place_in_the_data_is_kept(tmp_path):
+    model, optimizer = fresh()
+    course.save_checkpoint(tmp_path / "c.pth", model, optimizer, data=Place(3))
+    place = Place(0)
+    course.load_checkpoint(tmp_path / "c.pth", model, optimizer, place)
+    assert place.epoch == 3
+    course.save_checkpoint(tmp_path / "c.pth", model, optimizer)
+    with pytest.raises(ValueError, match="without the place in the data"):
+        course.load_checkpoint(tmp_path / "c.pth", model, optimizer, place)
+
+
 def test_a_forgotten_optimizer_would_be_noticed(tmp_path):
     model, optimizer = fresh()
     train(model, optimizer, 3)

@@ -1,0 +1,436 @@
+"""Train on several GPUs, or on several CPU processes, with PyTorch's DistributedDataParallel (DDP).
+
+    python ddp_script.py                                    the toy network of appendix A, one process per GPU
+    python ddp_script.py --nproc 2 --device cpu             the same with two CPU processes (without a GPU: the default)
+    python ddp_script.py --task gpt --epochs 10 --bf16      pretrain GPT-2 124M on the-verdict.txt
+    python ddp_script.py --task gpt --epochs 10 --bf16 --resume         go on where a run was stopped or killed
+    torchrun --nproc-per-node 8 ddp_script.py --task gpt    started by torchrun, on one machine or several
+
+Each process holds the whole model and works on its own share of every batch. During the backward pass DDP replaces
+every gradient by its mean over all processes, so that all of them take the same step and the models stay equal (Li et
+al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Training").
+
+A process that fails prints its traceback and ends all the others; Ctrl-C ends all of them. SIGTERM, which a cluster
+sends before it takes a machine away, makes a pretraining run finish its step, write a checkpoint and exit with status
+143. On Windows, set USE_LIBUV=0 before you use torchrun; `python ddp_script.py` does it by itself.
+"""
+
+import argparse
+import hashlib
+import itertools
+import os
+import signal
+import sys
+import time
+import traceback
+from contextlib import nullcontext
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(ROOT / "notebooks" / "data"))  # the tokenizer's files, for offline use
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # lets a GPU repeat a run bit for bit
+if sys.platform == "win32":
+    os.environ["USE_LIBUV"] = "0"  # PyTorch for Windows is built without it
+
+import tiktoken  # noqa: E402
+import torch  # noqa: E402
+import torch.distributed as dist  # noqa: E402
+import torch.multiprocessing as mp  # noqa: E402
+from torch.nn.parallel import DistributedDataParallel  # noqa: E402
+from torch.utils.data import DataLoader, DistributedSampler  # noqa: E402
+
+from previous_chapters import (  # noqa: E402
+    GPT_CONFIG_124M,
+    GPTDatasetV1,
+    GPTModel,
+    NeuralNetwork,
+    ToyDataset,
+    calc_loss_batch,
+    eval_mode,
+    model_configs,
+    save_atomically,
+)
+
+SIZES = {
+    "tiny": {"emb_dim": 16, "n_layers": 2, "n_heads": 2},
+    **{name.split()[0].removeprefix("gpt2-"): size for name, size in model_configs.items()},
+}
+STOPPED = 128 + signal.SIGTERM  # the exit status of a process that SIGTERM ended
+GRACE = 5  # seconds that the other processes get when one has failed
+
+
+class SettingsError(ValueError):
+    """Settings that cannot work together; the message says which, and needs no traceback."""
+
+
+def main(arguments=None):
+    """Run the script; return the exit status."""
+    options = parse(arguments)
+    if "RANK" in os.environ:  # torchrun has started this process, and the others too
+        run_rank(int(os.environ.get("LOCAL_RANK", 0)), options)
+        return 0
+    return launch(options)
+
+
+def parse(arguments):
+    """Return the options; what is missing or cannot be is explained and ends the script with status 2."""
+    form = argparse.ArgumentDefaultsHelpFormatter
+    parser = argparse.ArgumentParser(description="Train with one process per GPU.", formatter_class=form)
+    parser.add_argument("--task", choices=["toy", "gpt"], default="toy", help="appendix A's network, or pretraining")
+    parser.add_argument("--nproc", type=int, help="processes (default: one per GPU; two without a GPU)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--epochs", type=int, default=3, help="how often to go through the data")
+    parser.add_argument("--seed", type=int, default=123, help="for weights, dropout and the order of the data")
+
+    gpt = parser.add_argument_group("pretraining (--task gpt)")
+    gpt.add_argument("--text", type=Path, default=ROOT / "the-verdict.txt", help="the text to learn, in UTF-8")
+    gpt.add_argument("--size", choices=SIZES, default="small", help="of the model; small is GPT-2 124M")
+    gpt.add_argument("--context", type=int, default=256, help="tokens per example")
+    gpt.add_argument("--batch-size", type=int, default=2, help="examples per process in one forward pass")
+    gpt.add_argument("--accumulate", type=int, default=1, help="forward passes per optimizer step")
+    gpt.add_argument("--lr", type=float, default=4e-4, help="learning rate of AdamW")
+    gpt.add_argument("--dropout", type=float, default=0.1, help="share of numbers set to zero in training")
+    gpt.add_argument("--bf16", action="store_true", help="compute in bfloat16 where that is safe (autocast)")
+    gpt.add_argument("--log-every", type=int, default=10, help="steps from one line of progress to the next")
+    gpt.add_argument("--eval-every", type=int, default=50, help="steps from one evaluation to the next; 0: only last")
+    gpt.add_argument("--checkpoint", type=Path, default=ROOT / "build" / "ddp" / "checkpoint.pth",
+                     help="where to save; on several machines, a file that all of them see")
+    gpt.add_argument("--checkpoint-every", type=int, default=100, help="steps from one save to the next; 0: only last")
+    gpt.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
+    options = parser.parse_args(arguments)
+
+    for name in ("nproc", "epochs", "context", "batch_size", "accumulate", "log_every"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    for name in ("eval_every", "checkpoint_every", "lr"):
+        if getattr(options, name) < 0:
+            parser.error(f"--{name.replace('_', '-')} must be at least 0, got {getattr(options, name)}")
+    if not 0 <= options.dropout < 1:
+        parser.error(f"--dropout must be at least 0 and below 1, got {options.dropout}")
+    if "RANK" in os.environ and options.nproc is not None:
+        parser.error("torchrun decides how many processes there are: leave --nproc out")
+    gpus = torch.cuda.device_count()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", options.nproc or 1))
+    if options.device == "cuda" and gpus < processes:
+        parser.error(f"{processes} processes need as many GPUs, this machine has {gpus}; use --device cpu")
+    if options.task == "gpt" and not options.text.is_file():
+        parser.error(f"--text {options.text}: there is no such file")
+    if options.task == "gpt" and options.checkpoint.exists() and not options.resume:
+        parser.error(f"{options.checkpoint} exists: add --resume to go on from it, or name another --checkpoint")
+    options.nproc = options.nproc or (gpus if options.device == "cuda" else 2)
+    return options
+
+
+# -------------------- processes --------------------
+
+
+def launch(options):
+    """Start one process per rank on this machine, wait for all, and return the exit status."""
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False,  # port 0: any that is free
+                          use_libuv=sys.platform != "win32")
+    threads = max(1, torch.get_num_threads() // options.nproc)
+    context = mp.start_processes(run_rank, (options, store.port, threads), options.nproc, join=False)
+    signal.signal(signal.SIGTERM, lambda *_: end(context.processes, signal.SIGTERM))
+    try:
+        while not context.join(grace_period=GRACE):
+            pass
+    except mp.ProcessExitedException as failure:
+        status = failure.exit_code if failure.exit_code > 0 else 128 - failure.exit_code
+        if status != STOPPED:
+            print(f"ddp_script.py: rank {failure.error_index} ended with status {status}; all processes have ended.",
+                  file=sys.stderr)
+        return status
+    except KeyboardInterrupt:
+        print("ddp_script.py: interrupted; all processes have ended.", file=sys.stderr)
+        return 128 + signal.SIGINT
+    finally:
+        end(context.processes, signal.SIGKILL)
+    return 0
+
+
+def end(processes, number):
+    """Send a signal to the processes that still run; after SIGKILL, wait until they are gone."""
+    for process in processes:
+        if process.is_alive():
+            process.kill() if number == signal.SIGKILL else process.terminate()
+    if number == signal.SIGKILL:
+        for process in processes:
+            process.join()
+
+
+def run_rank(local_rank, options, port=None, threads=None):
+    """Be one of the processes: join the group, do the task, leave the group.
+
+    Args:
+        local_rank: the number of this process on this machine, which is also the number of its GPU.
+        options: what `parse` returned.
+        port: where the launching process keeps the group's meeting point; None takes torchrun's.
+        threads: CPU threads for this process; None leaves them as they are.
+
+    Raises:
+        SystemExit: the run was stopped by SIGTERM.
+    """
+    device = torch.device(options.device, local_rank) if options.device == "cuda" else torch.device("cpu")
+    # CPU tensors travel by gloo, which every platform has, GPU tensors by NVIDIA's NCCL, which Windows lacks.
+    backend = "cpu:gloo,cuda:nccl" if options.device == "cuda" and dist.is_nccl_available() else "gloo"
+    try:
+        if options.device == "cuda":
+            torch.cuda.set_device(device)
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        if port is None:
+            dist.init_process_group(backend)
+        else:
+            torch.set_num_threads(threads)
+            store = dist.TCPStore("127.0.0.1", port, is_master=False, use_libuv=sys.platform != "win32")
+            dist.init_process_group(backend, store=store, rank=local_rank, world_size=options.nproc)
+        say(f"{dist.get_world_size()} processes, device {device.type}, backend {backend}")
+        finished = {"toy": train_toy, "gpt": train_gpt}[options.task](options, device)
+        dist.destroy_process_group()
+    except Exception as error:
+        rank = os.environ.get("RANK", local_rank)
+        what = f"{error}\n" if isinstance(error, SettingsError) else traceback.format_exc()
+        print("".join(f"[rank {rank}] {line}" for line in what.splitlines(keepends=True)), file=sys.stderr, flush=True)
+        os._exit(1)  # at once: leaving the group in good order would mean waiting for the others
+    if not finished:
+        sys.exit(STOPPED)
+
+
+def say(text):
+    """Print a line on rank 0 only."""
+    if dist.get_rank() == 0:
+        print(text, flush=True)
+
+
+def mean_over_ranks(value, weight=1.0):
+    """Return the mean of a number over all processes, weighted by how many examples stand behind each process's."""
+    total = torch.tensor([float(value) * weight, weight], dtype=torch.float64)
+    dist.all_reduce(total)
+    return (total[0] / total[1]).item()
+
+
+def check_equal_on_all_ranks(model):
+    """Return a short fingerprint of the parameters.
+
+    Raises:
+        RuntimeError: the processes do not all hold the same parameters, bit for bit.
+    """
+    digest = hashlib.sha256()
+    for parameter in model.parameters():
+        digest.update(parameter.detach().cpu().numpy().tobytes())
+    digests = [None] * dist.get_world_size()
+    dist.all_gather_object(digests, digest.hexdigest()[:16])
+    if len(set(digests)) > 1:
+        raise RuntimeError(f"the processes hold different parameters: {digests}")
+    return digests[0]
+
+
+# -------------------- the toy network of appendix A --------------------
+
+
+def train_toy(options, device):
+    """Train appendix A's network on its five examples; every process prints its own losses."""
+    rank, world_size = dist.get_rank(), dist.get_world_size()
+    train_set = ToyDataset(torch.tensor([[-1.2, 3.1], [-0.9, 2.9], [-0.5, 2.6], [2.3, -1.1], [2.7, -1.5]]),
+                           torch.tensor([0, 0, 0, 1, 1]))
+    test_set = ToyDataset(torch.tensor([[-0.8, 2.8], [2.6, -1.6]]), torch.tensor([0, 1]))
+    sampler = DistributedSampler(train_set, shuffle=True, seed=options.seed)
+    if world_size > len(train_set):
+        say(f"{world_size} processes share {len(train_set)} examples: some examples are used more than once an epoch")
+    batch_size = min(2, len(sampler))  # a process may have a single example
+    loader = DataLoader(train_set, batch_size, sampler=sampler, drop_last=True, pin_memory=device.type == "cuda")
+
+    torch.manual_seed(options.seed)
+    network = NeuralNetwork(num_inputs=2, num_outputs=2).to(device)
+    ddp = DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5)
+    for epoch in range(options.epochs):
+        sampler.set_epoch(epoch)  # another order in every epoch; each process takes its part of it
+        for features, labels in loader:
+            loss = torch.nn.functional.cross_entropy(ddp(features.to(device)), labels.to(device))
+            optimizer.zero_grad()
+            loss.backward()  # here the gradients are averaged
+            optimizer.step()
+            print(f"[rank {rank}] Epoch: {epoch + 1:03d}/{options.epochs:03d} | Batch size {len(labels):03d} | "
+                  f"Train loss: {loss.item():.2f}\n", end="", flush=True)  # one piece: the screen is shared
+
+    for name, dataset in [("training", train_set), ("test", test_set)]:
+        say(f"{name} accuracy of all processes together: {accuracy_over_ranks(network, dataset, device):.2f}")
+    say(f"all processes hold the same parameters: {check_equal_on_all_ranks(network)}")
+    return True
+
+
+def accuracy_over_ranks(network, dataset, device):
+    """Return the share of examples that are classified rightly; each process judges its part, none counts twice."""
+    mine = range(dist.get_rank(), len(dataset), dist.get_world_size())
+    with eval_mode(network), torch.no_grad():
+        right = sum((network(dataset[i][0].to(device)).argmax() == dataset[i][1].to(device)).item() for i in mine)
+    return mean_over_ranks(right / max(1, len(mine)), weight=len(mine))
+
+
+# -------------------- pretraining --------------------
+
+
+def train_gpt(options, device):
+    """Pretrain a GPTModel on a text; return False if SIGTERM stopped the run, after a checkpoint was written."""
+    sigterms = []
+    signal.signal(signal.SIGTERM, lambda *_: sigterms.append(True))  # looked at after each step
+    cfg = {**GPT_CONFIG_124M, **SIZES[options.size], "context_length": options.context, "drop_rate": options.dropout}
+    train_set, val_set, text_hash = read_text(options)
+    per_step = options.batch_size * options.accumulate * dist.get_world_size()
+    if len(train_set) < per_step:
+        raise SettingsError(f"the text gives {len(train_set)} training examples of {options.context} tokens, one step "
+                            f"takes {per_step}: use a longer text, fewer processes, or smaller batches")
+
+    torch.manual_seed(options.seed)  # the same weights on every process …
+    model = GPTModel(cfg).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr, weight_decay=0.1)
+    torch.manual_seed(options.seed + dist.get_rank())  # … but dropout of its own
+    progress = {"step": 0, "epoch": 0, "examples": 0}  # epochs completed, and examples of the one that has begun
+    run = {"model": cfg, "text": text_hash, "seed": options.seed}  # what has to be the same to go on with a run
+    if options.resume:
+        load_progress(options.checkpoint, model, optimizer, progress, run, device)
+    ddp = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None,
+                                  forward_sync_buffers=False, gradient_as_bucket_view=True)
+
+    start, timed_steps = time.perf_counter(), 0
+    for group in remaining_groups(train_set, progress, per_step, options):
+        loss = train_step(ddp, optimizer, group, options.bf16, device)
+        timed_steps += 1
+        if is_due(progress["step"], options.log_every):
+            loss = mean_over_ranks(loss)
+            speed = timed_steps * per_step * options.context / (time.perf_counter() - start)
+            epochs = progress["epoch"] + progress["examples"] / len(train_set)
+            say(f"step {progress['step']}  epoch {epochs:.2f}/{options.epochs}  loss {loss:.6f}  {speed:,.0f} tokens/s")
+        last = progress["epoch"] == options.epochs
+        stop = mean_over_ranks(len(sigterms)) > 0  # they must agree: one that stops alone leaves the others waiting
+        evaluates, saves = (last or is_due(progress["step"], every)
+                            for every in (options.eval_every, options.checkpoint_every))
+        if evaluates:
+            say(f"step {progress['step']}  validation loss {evaluate(model, val_set, options, device):.6f}")
+        if saves or stop:
+            save_progress(options.checkpoint, model, optimizer, progress, run, device)
+        if stop and not last:
+            say(f"stopped by SIGTERM after step {progress['step']}; add --resume to go on")
+            return False
+        if evaluates or saves:
+            start, timed_steps = time.perf_counter(), 0  # the speed is that of training alone
+    say(f"all processes hold the same parameters: {check_equal_on_all_ranks(model)}")
+    return True
+
+
+def is_due(step, every):
+    """Say whether something that happens every so many steps happens now; 0 means never."""
+    return every > 0 and step % every == 0
+
+
+def read_text(options):
+    """Return (training examples, validation examples, the text's fingerprint); the last tenth is for validation."""
+    text = options.text.read_text(encoding="utf-8")
+    tokenizer = tiktoken.get_encoding("gpt2")
+    split = int(0.9 * len(text))
+    datasets = []
+    for name, part in [("training", text[:split]), ("validation", text[split:])]:
+        try:
+            datasets.append(GPTDatasetV1(part, tokenizer, max_length=options.context, stride=options.context))
+        except ValueError as error:
+            raise SettingsError(f"{options.text}, {name} part: {error}") from None
+    return *datasets, hashlib.sha256(text.encode()).hexdigest()
+
+
+def remaining_groups(train_set, progress, per_step, options):
+    """Yield what each remaining optimizer step learns from, a list of (inputs, targets), and keep count in `progress`.
+
+    All processes walk through the same shuffled order and take every n-th example. So a step sees the same examples
+    for any number of processes, and a run can go on anywhere inside an epoch. Examples that do not fill the last step
+    of an epoch are left out.
+    """
+    sampler = DistributedSampler(train_set, shuffle=True, seed=options.seed, drop_last=True)
+    while progress["epoch"] < options.epochs:
+        sampler.set_epoch(progress["epoch"])
+        order = list(sampler)[progress["examples"] // sampler.num_replicas:]
+        # A generator of its own: the loader draws a number when it starts, which must not come from dropout's.
+        batches = iter(DataLoader(train_set, options.batch_size, sampler=order, drop_last=True,
+                                  generator=torch.Generator(), pin_memory=options.device == "cuda"))
+        for left in reversed(range((len(train_set) - progress["examples"]) // per_step)):
+            progress["step"] += 1
+            progress["examples"] += per_step
+            if left == 0:
+                progress.update(epoch=progress["epoch"] + 1, examples=0)
+            yield list(itertools.islice(batches, options.accumulate))
+
+
+def train_step(ddp, optimizer, group, bf16, device):
+    """Take one optimizer step on a group of batches and return its mean loss, a tensor, for this process's share."""
+    total = 0.0
+    optimizer.zero_grad()
+    for number, (inputs, targets) in enumerate(group, start=1):
+        # Gradients add up here; only the last pass sends their sum through the network.
+        with nullcontext() if number == len(group) else ddp.no_sync():
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                loss = calc_loss_batch(inputs, targets, ddp, device) / len(group)
+            loss.backward()
+        total += loss.detach()
+    optimizer.step()
+    return total
+
+
+def evaluate(model, val_set, options, device):
+    """Return the mean loss over all validation examples; each process computes its part."""
+    mine = range(dist.get_rank(), len(val_set), dist.get_world_size())
+    total = 0.0
+    with eval_mode(model), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+        for inputs, targets in DataLoader(val_set, options.batch_size, sampler=mine, generator=torch.Generator()):
+            total += calc_loss_batch(inputs, targets, model, device).item() * len(inputs)
+    return mean_over_ranks(total / max(1, len(mine)), weight=len(mine))
+
+
+def save_progress(path, model, optimizer, progress, run, device):
+    """Write a checkpoint from which every process can go on; `previous_chapters.load_checkpoint` reads its model too.
+
+    Args:
+        path: the file; it is replaced only when the new one is complete.
+        model, optimizer: the same on all processes, so that rank 0 alone writes them.
+        progress: steps, epochs, and examples of the present epoch, so far.
+        run: what has to be the same when the run goes on.
+        device: whose random state is saved beside the CPU's; each process has its own.
+    """
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    states = [None] * dist.get_world_size()
+    dist.all_gather_object(states, state)
+    if dist.get_rank() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_atomically({"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict(),
+                         **progress, "run": run, "rng_states": states}, path)
+
+
+def load_progress(path, model, optimizer, progress, run, device):
+    """Go back to where a checkpoint was written; without one, say so and start from the beginning.
+
+    Raises:
+        SettingsError: the checkpoint belongs to another run.
+    """
+    if not path.exists():
+        say(f"{path} does not exist: starting from the beginning")
+        return
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    for name, value in run.items():
+        if checkpoint["run"][name] != value:
+            raise SettingsError(f"{path} has another {name}: {checkpoint['run'][name]}, this run has {value}")
+    model.load_state_dict(checkpoint["model_state_dict"])
+    optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
+    progress.update({name: checkpoint[name] for name in progress})
+    say(f"going on after step {progress['step']}")
+    states = checkpoint["rng_states"]
+    if len(states) != dist.get_world_size() or (device.type == "cuda") != ("cuda" in states[0]):
+        say(f"the checkpoint comes from {len(states)} processes or another device: dropout will differ from now on")
+        return
+    torch.set_rng_state(states[dist.get_rank()]["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states[dist.get_rank()]["cuda"], device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,354 @@
+"""`ddp_script.py` run as its users run it: by python, by torchrun, killed, stopped, failing, and resumed."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+import torch.distributed as dist
+
+import ddp_script
+import previous_chapters as course
+from conftest import ROOT
+
+SCRIPT = str(ROOT / "ddp_script.py")
+PYTHON = (sys.executable,)
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+GPT = ["--task", "gpt", "--device", "cpu", "--size", "tiny", "--context", "32", "--batch-size", "4", "--log-every", "1",
+       "--epochs", "2", "--lr", "0.002"]
+STEPS = 36  # of these settings with two processes
+
+
+def start(*arguments, by=PYTHON, script=SCRIPT):
+    """Start the script in a process group of its own, so that a test can signal all of it and see what is left."""
+    return subprocess.Popen([*by, str(script), *map(str, arguments)], cwd=ROOT, env=ENVIRONMENT, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def run(*arguments, status=0, **keywords):
+    """Run the script to its end, expect this exit status, and return what it printed and what it complained about."""
+    process = start(*arguments, **keywords)
+    try:
+        printed, complaints = process.communicate(timeout=120)
+    finally:
+        kill(process)
+    assert process.returncode == status, complaints
+    return printed, complaints
+
+
+def kill(process):
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def read_until(process, line_start):
+    """Read the script's lines up to the first one that starts like this."""
+    for line in process.stdout:
+        if line.startswith(line_start):
+            return
+    pytest.fail(f"{line_start!r} was never printed: {process.stderr.read()}")
+
+
+def assert_nothing_is_left(process, seconds):
+    """Fail if a process of the script's group still runs after some seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        running = [one for one in psutil.process_iter(["status"]) if one.info["status"] != psutil.STATUS_ZOMBIE
+                   and group_of(one.pid) == process.pid]
+        if not running:
+            return
+        if time.monotonic() > deadline:
+            kill(process)
+            pytest.fail(f"still running after {seconds} seconds: {running}")
+        time.sleep(0.05)
+
+
+def group_of(pid):
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid)
+
+
+@pytest.fixture
+def alone():
+    """Let the test's own process be the only one of a group."""
+    handler = signal.getsignal(signal.SIGTERM)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+    signal.signal(signal.SIGTERM, handler)
+
+
+def train_alone(*arguments):
+    """Pretrain in this process; needs the fixture `alone`."""
+    assert ddp_script.train_gpt(ddp_script.parse([*map(str, arguments)]), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two processes that nothing disturbs: (what it printed, its last checkpoint)."""
+    path = tmp_path_factory.mktemp("whole") / "c.pth"
+    return run(*GPT, "--nproc", 2, "--eval-every", 5, "--checkpoint", path)[0], path
+
+
+def losses(printed):
+    """Return {step: training loss}."""
+    return {int(step): float(loss) for step, loss in re.findall(r"^step (\d+) .* loss ([\d.]+) .*/s$", printed, re.M)}
+
+
+def evaluations(printed):
+    return [float(loss) for loss in re.findall("validation loss (.*)", printed)]
+
+
+def final(path):
+    """Return all numbers of a checkpoint: the model's and the optimizer's tensors by name, steps and epochs."""
+    checkpoint = torch.load(path, weights_only=True)
+    states = checkpoint["optimizer_state_dict"]["state"]
+    return {**checkpoint["model_state_dict"], **{(i, name): value for i in states for name, value in states[i].items()},
+            **{name: torch.tensor(checkpoint[name]) for name in ("step", "epoch", "examples")}}
+
+
+def assert_same_bits(one, other):
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+# -------------------- the toy network --------------------
+
+
+def test_the_toy_by_python_and_by_torchrun():
+    printed, _ = run()
+    lines = [line for line in printed.splitlines() if line.startswith("[rank")]
+    for rank in (0, 1):
+        mine = [line.split(" | Train loss: ")[0] for line in lines if line.startswith(f"[rank {rank}]")]
+        assert mine == [f"[rank {rank}] Epoch: 00{epoch}/003 | Batch size 002" for epoch in (1, 2, 3)]
+    assert "training accuracy of all processes together: 1.00\ntest accuracy of all processes together: 1.00" in printed
+    by_torchrun, _ = run("--device", "cpu", by=TORCHRUN)
+    assert sorted(by_torchrun.splitlines()) == sorted(printed.splitlines())
+
+
+def test_more_processes_than_examples():
+    printed, _ = run("--nproc", 6, "--device", "cpu", "--epochs", 1)
+    assert "6 processes share 5 examples: some examples are used more than once an epoch" in printed
+    assert len(re.findall("Batch size 001", printed)) == 6
+    accuracy = float(re.search("training accuracy .*: (.*)", printed)[1])
+    assert accuracy in (0, 0.2, 0.4, 0.6, 0.8, 1)  # of five examples, not of six shares
+
+
+# -------------------- pretraining --------------------
+
+
+def test_two_processes_learn_as_one_with_twice_the_batch(alone, tmp_path, capsys):
+    settings = [*GPT, "--dropout", 0, "--eval-every", 5]
+    printed = {"two processes": run(*settings, "--nproc", 2, "--checkpoint", tmp_path / "two.pth")[0]}
+    train_alone(*settings, "--batch-size", 8, "--checkpoint", tmp_path / "one.pth")
+    printed["one process"] = capsys.readouterr().out
+    train_alone(*settings, "--accumulate", 2, "--checkpoint", tmp_path / "accumulated.pth")
+    printed["one process, two passes"] = capsys.readouterr().out
+
+    assert "all processes hold the same parameters" in printed["two processes"]
+    wanted = losses(printed["one process"])
+    assert len(wanted) == STEPS
+    assert wanted[20] < wanted[1] - 0.1  # it learns, so the comparison means something
+    for other in printed.values():
+        assert losses(other) == pytest.approx(wanted, abs=1e-5)
+        assert evaluations(other) == pytest.approx(evaluations(printed["one process"]), abs=1e-5)
+    one, two = (torch.load(tmp_path / name, weights_only=True)["model_state_dict"] for name in ("one.pth", "two.pth"))
+    torch.testing.assert_close(one, two, atol=1e-4, rtol=0)
+
+
+KILLING = """
+import os, random, sys, time
+import torch, torch._dynamo
+import torch.distributed as dist
+import torch.multiprocessing as mp
+import ddp_script
+
+options = ddp_script.parse(sys.argv[1:])
+chance, step = random.Random(123), 0
+for attempt in range(10):
+    step += chance.randint(2, 3)  # at least one checkpoint further than the last time
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    reader, writer = os.pipe()
+    os.dup2(writer, 1)
+    os.close(writer)
+    # Forked, so that torch is imported once and not twenty times.
+    ranks = mp.start_processes(ddp_script.run_rank, (options, store.port, 1), 2, join=False, start_method="fork")
+    os.dup2(2, 1)  # the ranks alone hold the pipe now: if they end by themselves, so do the lines
+    with open(reader, encoding="utf-8") as lines:
+        if not any(line.startswith(f"step {step} ") for line in lines):
+            sys.exit(f"attempt {attempt} ended before step {step}")
+    time.sleep(chance.uniform(0, 0.1))
+    for process in ranks.processes:
+        process.kill()
+        process.join()
+    print(f"killed with {[process.exitcode for process in ranks.processes]}")
+"""
+
+
+def test_ten_kills_leave_no_trace(whole, tmp_path):
+    settings = [*GPT, "--nproc", 2, "--eval-every", 5, "--checkpoint-every", 2, "--checkpoint", tmp_path / "c.pth"]
+    script = tmp_path / "killing.py"
+    script.write_text(KILLING, encoding="utf-8")
+    _, complaints = run(*settings, "--resume", script=script)
+    assert complaints.count("killed with [-9, -9]") == 10
+    assert 20 <= torch.load(tmp_path / "c.pth", weights_only=True)["step"] < STEPS
+    printed, _ = run(*settings, "--resume")
+    last = {step: loss for step, loss in losses(whole[0]).items() if step >= min(losses(printed))}
+    assert losses(printed) == last
+    assert_same_bits(final(tmp_path / "c.pth"), final(whole[1]))
+
+
+def test_sigterm_saves_and_stops_and_torchrun_goes_on(whole, tmp_path):
+    settings = [*GPT, "--checkpoint-every", 0, "--eval-every", 5, "--checkpoint", tmp_path / "c.pth"]
+    process = start(*settings, "--nproc", 2)
+    read_until(process, "step 3 ")
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 143
+    step = int(re.search(r"stopped by SIGTERM after step (\d+); add --resume to go on", printed)[1])
+    assert 3 <= torch.load(tmp_path / "c.pth", weights_only=True)["step"] == step < STEPS
+    assert_nothing_is_left(process, seconds=1)
+    printed, _ = run(*settings, "--resume", by=TORCHRUN)
+    assert f"going on after step {step}" in printed
+    assert_same_bits(final(tmp_path / "c.pth"), final(whole[1]))
+
+
+def test_a_checkpoint_opens_in_the_course(whole):
+    model = course.GPTModel(torch.load(whole[1], weights_only=True)["run"]["model"])
+    assert course.load_checkpoint(whole[1], model) == STEPS
+    assert torch.equal(model.out_head.weight, final(whole[1])["out_head.weight"])
+
+
+def test_a_run_goes_on_with_another_number_of_processes(alone, whole, tmp_path, capsys):
+    path = tmp_path / "c.pth"
+    shutil.copy(whole[1], path)
+    train_alone(*GPT, "--epochs", 3, "--checkpoint", path, "--resume")
+    printed = capsys.readouterr().out
+    assert f"going on after step {STEPS}" in printed
+    assert "comes from 2 processes or another device: dropout will differ from now on" in printed
+    assert min(losses(printed)) == STEPS + 1
+
+
+def test_nothing_is_left_to_do(alone, whole, capsys):
+    train_alone(*GPT, "--checkpoint", whole[1], "--resume")
+    assert losses(capsys.readouterr().out) == {}
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (["--seed", "7"], "has another seed: 123, this run has 7"),
+    (["--size", "small"], "has another model"),
+    (["--text", str(ROOT / "README.md")], "has another text"),
+])
+def test_a_checkpoint_of_another_run_is_refused(alone, whole, change, message):
+    with pytest.raises(ddp_script.SettingsError, match=message):
+        train_alone(*GPT, "--checkpoint", whole[1], "--resume", *change)
+
+
+def test_resuming_without_a_checkpoint_starts(alone, tmp_path, capsys):
+    train_alone(*GPT, "--epochs", 1, "--checkpoint", tmp_path / "folder" / "c.pth", "--resume")
+    assert "c.pth does not exist: starting from the beginning" in capsys.readouterr().out
+    assert (tmp_path / "folder" / "c.pth").exists()
+
+
+def test_bfloat16_learns_about_the_same(alone, whole, tmp_path, capsys):
+    train_alone(*GPT, "--epochs", 1, "--batch-size", 8, "--dropout", 0, "--checkpoint", tmp_path / "32.pth")
+    exact = losses(capsys.readouterr().out)
+    train_alone(*GPT, "--epochs", 1, "--batch-size", 8, "--dropout", 0, "--bf16", "--checkpoint", tmp_path / "16.pth")
+    rounded = losses(capsys.readouterr().out)
+    assert rounded != exact
+    assert rounded == pytest.approx(exact, abs=0.02)
+    assert final(tmp_path / "16.pth")["out_head.weight"].dtype == torch.float32
+
+
+# -------------------- what goes wrong --------------------
+
+FAILING = """
+import sys
+import ddp_script
+
+def fail(*arguments):
+    if ddp_script.dist.get_rank() == 1:
+        raise RuntimeError("the second process is out of luck")
+    return train_step(*arguments)
+
+train_step, ddp_script.train_step = ddp_script.train_step, fail
+if __name__ == "__main__":
+    sys.exit(ddp_script.main())
+"""
+
+
+def test_a_failing_rank_ends_all(tmp_path):
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING, encoding="utf-8")
+    process = start(*GPT, "--nproc", 2, "--checkpoint", tmp_path / "c.pth", script=script)
+    read_until(process, "2 processes")
+    begin = time.monotonic()
+    _, complaints = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert time.monotonic() - begin < 30
+    assert "[rank 1] Traceback (most recent call last):" in complaints
+    assert "[rank 1] RuntimeError: the second process is out of luck" in complaints
+    assert_nothing_is_left(process, seconds=1)
+
+
+def test_ctrl_c_leaves_nothing_behind(tmp_path):
+    process = start(*GPT, "--nproc", 2, "--epochs", 99, "--checkpoint", tmp_path / "c.pth")
+    read_until(process, "step 2 ")
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    _, complaints = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in complaints
+    assert_nothing_is_left(process, seconds=1)
+
+
+def test_a_killed_launcher_leaves_nothing_behind(tmp_path):
+    process = start(*GPT, "--nproc", 2, "--epochs", 99, "--checkpoint", tmp_path / "c.pth")
+    read_until(process, "step 2 ")
+    process.kill()
+    process.communicate()
+    assert_nothing_is_left(process, seconds=10)
+
+
+def test_settings_that_the_text_does_not_allow(alone, tmp_path):
+    text = tmp_path / "short.txt"
+    text.write_text("It was not much of a story. " * 60, encoding="utf-8")
+    with pytest.raises(ddp_script.SettingsError, match="gives 13 training examples of 32 tokens, one step takes 20"):
+        train_alone(*GPT, "--text", text, "--batch-size", 20, "--checkpoint", tmp_path / "c.pth")
+    with pytest.raises(ddp_script.SettingsError, match="short.txt, validation part: the text has"):
+        train_alone(*GPT, "--text", text, "--context", 200, "--checkpoint", tmp_path / "c.pth")
+
+
+def test_wrong_settings_need_no_traceback(tmp_path):
+    _, complaints = run(*GPT, "--nproc", 1, "--batch-size", 1000, "--checkpoint", tmp_path / "c.pth", status=1)
+    assert complaints.startswith("[rank 0] the text gives 144 training examples of 32 tokens, one step takes 1000")
+    assert "Traceback" not in complaints
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--nproc", "0"], "--nproc must be at least 1, got 0"),
+    (["--lr", "-1"], "--lr must be at least 0, got -1.0"),
+    (["--dropout", "1"], "--dropout must be at least 0 and below 1, got 1.0"),
+    (["--task", "gpt", "--text", "nothing.txt"], "--text nothing.txt: there is no such file"),
+    (["--task", "gpt", "--checkpoint", SCRIPT], "exists: add --resume to go on from it, or name another --checkpoint"),
+    (["--device", "cuda", "--nproc", "1000"], "1000 processes need as many GPUs"),
+])
+def test_options_that_cannot_be(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        ddp_script.parse(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_torchrun_decides_on_the_processes(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(SystemExit):
+        ddp_script.parse(["--nproc", "2"])
+    assert "leave --nproc out" in capsys.readouterr().err
