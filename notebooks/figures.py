@@ -196,6 +196,8 @@ def curves(x, ys, xlabel, ylabel, alt, size=(3.6, 2.5), logx=False, logy=False, 
                   label=name, marker="o" if marks else None, markersize=3.5)
     axis.set_xscale("log" if logx else "linear")
     axis.set_yscale("log" if logy else "linear")
+    if not logx and all(isinstance(value, int) for value in x):
+        axis.xaxis.get_major_locator().set_params(integer=True)  # half a word is no word
     _label(axis, xlabel, ylabel, legend=len(ys) > 1)
     show(figure, alt)
 
