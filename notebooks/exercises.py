@@ -227,8 +227,7 @@ def _copy_weights(copy_weights):
 
 @exercise("3.2")
 def _wrapper_width(d_out_wanted):
-    d_out = as_number(d_out_wanted, f"d_out must be a whole number, not {kind(d_out_wanted)} (a division with / gives "
-                                    "a float, one with // a whole number)", whole=True)
+    d_out = as_number(d_out_wanted, f"d_out must be a whole number, not {kind(d_out_wanted)}", whole=True)
     expect(d_out > 0, "d_out is a number of numbers: it must be positive")
     with torch.device("meta"):  # shapes only, whatever the number
         module = course.MultiHeadAttentionWrapper(3, d_out, 6, 0.0, num_heads=2)
@@ -349,7 +348,7 @@ def _sampled_share(sampled_share):
         error = (probas[position] * (1 - probas[position]) / n).item() ** 0.5  # the standard deviation of such a share
         if not near(share, probas[position], 5 * error):
             explain(share, [
-                (torch.softmax(logits, dim=-1)[position], "that is the share at temperature 1: is yours used?"),
+                (torch.softmax(logits, dim=-1)[position], "that is the share at temperature 1: do you use yours?"),
                 (torch.softmax(logits * temperature, dim=-1)[position],
                  "a higher temperature must make the shares more alike, yours does the opposite"),
                 (1 - probas[position], "that is the share of all the other indices"),
