@@ -81,11 +81,11 @@ def unfinished(value):
     return value is ... or (isinstance(value, (list, tuple)) and any(map(unfinished, value)))
 
 
-def call(function, *arguments):
+def call(function, *arguments, **keywords):
     """Return what a learner's function returns, unless it is still the starter cell's or lacks its `return`."""
     if not callable(function):
         raise WrongError(f"hand over the function itself, without calling it, not {kind(function)}")
-    result = function(*arguments)
+    result = function(*arguments, **keywords)
     if unfinished(result):
         raise NotAttemptedError
     if result is None:
