@@ -2,17 +2,21 @@
 
     python ddp_script.py                                    the toy network of appendix A, one process per GPU
     python ddp_script.py --nproc 2 --device cpu             the same with two CPU processes (without a GPU: the default)
-    python ddp_script.py --task gpt --epochs 10 --bf16      pretrain GPT-2 124M on the-verdict.txt
-    python ddp_script.py --task gpt --epochs 10 --bf16 --resume         go on where a run was stopped or killed
-    torchrun --nproc-per-node 8 ddp_script.py --task gpt    started by torchrun, on one machine or several
+    python ddp_script.py --task gpt --text FILE --bf16      pretrain GPT-2 124M on a text
+    python ddp_script.py --task gpt --text FILE --bf16 --resume         go on where a run was stopped or killed
+    torchrun --nproc-per-node 8 ddp_script.py --task gpt --text FILE    the same, started by torchrun
+    torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint HOST:29500 ddp_script.py ...
+                                                            run on each of two machines, one of which is HOST
 
 Each process holds the whole model and works on its own share of every batch. During the backward pass DDP replaces
 every gradient by its mean over all processes, so that all of them take the same step and the models stay equal (Li et
 al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Training").
 
 A process that fails prints its traceback and ends all the others; Ctrl-C ends all of them. SIGTERM, which a cluster
-sends before it takes a machine away, makes a pretraining run finish its step, write a checkpoint and exit with status
-143. On Windows, set USE_LIBUV=0 before you use torchrun; `python ddp_script.py` does it by itself.
+sends before it takes a machine away, makes a pretraining run finish its step, write a checkpoint and end with status
+143; torchrun passes it on and kills what still runs after 30 seconds. Several machines need the text and the checkpoint
+on a disk that all of them see. If they do not find each other, name their network in GLOO_SOCKET_IFNAME and
+NCCL_SOCKET_IFNAME. On Windows, set USE_LIBUV=0 before you use torchrun; `python ddp_script.py` does it by itself.
 """
 
 import argparse
@@ -114,12 +118,29 @@ def parse(arguments):
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", options.nproc or 1))
     if options.device == "cuda" and gpus < processes:
         parser.error(f"{processes} processes need as many GPUs, this machine has {gpus}; use --device cpu")
-    if options.task == "gpt" and not options.text.is_file():
-        parser.error(f"--text {options.text}: there is no such file")
-    if options.task == "gpt" and options.checkpoint.exists() and not options.resume:
-        parser.error(f"{options.checkpoint} exists: add --resume to go on from it, or name another --checkpoint")
+    if options.task == "gpt":
+        check_files(options, parser)
+    else:
+        for action in gpt._group_actions:
+            if getattr(options, action.dest) != action.default:
+                parser.error(f"{action.option_strings[0]} belongs to --task gpt")
     options.nproc = options.nproc or (gpus if options.device == "cuda" else 2)
     return options
+
+
+def check_files(options, parser):
+    """End the script now if the text cannot be read or a checkpoint could not be written, not after hours."""
+    folder = options.checkpoint.parent
+    if not options.text.is_file():
+        parser.error(f"--text {options.text}: there is no such file")
+    if options.checkpoint.exists() and not options.resume:
+        parser.error(f"{options.checkpoint} exists: add --resume to go on from it, or name another --checkpoint")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--checkpoint: the folder {folder} cannot be made: {error.strerror}")
+    if not os.access(folder, os.W_OK):
+        parser.error(f"--checkpoint: nothing can be written to {folder}")
 
 
 # -------------------- processes --------------------
@@ -131,7 +152,7 @@ def launch(options):
                           use_libuv=sys.platform != "win32")
     threads = max(1, torch.get_num_threads() // options.nproc)
     context = mp.start_processes(run_rank, (options, store.port, threads), options.nproc, join=False)
-    signal.signal(signal.SIGTERM, lambda *_: end(context.processes, signal.SIGTERM))
+    signal.signal(signal.SIGTERM, lambda *_: end(context.processes))
     try:
         while not context.join(grace_period=GRACE):
             pass
@@ -145,16 +166,16 @@ def launch(options):
         print("ddp_script.py: interrupted; all processes have ended.", file=sys.stderr)
         return 128 + signal.SIGINT
     finally:
-        end(context.processes, signal.SIGKILL)
+        end(context.processes, kill=True)
     return 0
 
 
-def end(processes, number):
-    """Send a signal to the processes that still run; after SIGKILL, wait until they are gone."""
+def end(processes, kill=False):
+    """Send SIGTERM to the processes that still run; or kill them, and wait until they are gone."""
     for process in processes:
         if process.is_alive():
-            process.kill() if number == signal.SIGKILL else process.terminate()
-    if number == signal.SIGKILL:
+            process.kill() if kill else process.terminate()
+    if kill:
         for process in processes:
             process.join()
 
@@ -290,8 +311,14 @@ def train_gpt(options, device):
     run = {"model": cfg, "text": text_hash, "seed": options.seed}  # what has to be the same to go on with a run
     if options.resume:
         load_progress(options.checkpoint, model, optimizer, progress, run, device)
+        for group in optimizer.param_groups:
+            group["lr"] = options.lr  # the checkpoint has brought the one of before
+    check_agreement({**progress, **run})
     ddp = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None,
                                   forward_sync_buffers=False, gradient_as_bucket_view=True)
+    settle_buckets(ddp, device)
+    if progress["epoch"] >= options.epochs:
+        say(f"nothing left to do: {progress['epoch']} of {options.epochs} epochs are done")
 
     start, timed_steps = time.perf_counter(), 0
     for group in remaining_groups(train_set, progress, per_step, options):
@@ -306,17 +333,37 @@ def train_gpt(options, device):
         stop = mean_over_ranks(len(sigterms)) > 0  # they must agree: one that stops alone leaves the others waiting
         evaluates, saves = (last or is_due(progress["step"], every)
                             for every in (options.eval_every, options.checkpoint_every))
-        if evaluates:
-            say(f"step {progress['step']}  validation loss {evaluate(model, val_set, options, device):.6f}")
         if saves or stop:
             save_progress(options.checkpoint, model, optimizer, progress, run, device)
         if stop and not last:
             say(f"stopped by SIGTERM after step {progress['step']}; add --resume to go on")
             return False
+        if evaluates:
+            say(f"step {progress['step']}  validation loss {evaluate(model, val_set, options, device):.6f}")
         if evaluates or saves:
             start, timed_steps = time.perf_counter(), 0  # the speed is that of training alone
     say(f"all processes hold the same parameters: {check_equal_on_all_ranks(model)}")
     return True
+
+
+def check_agreement(state):
+    """Raise SettingsError if the processes would start from different places, as with a disk of its own per machine."""
+    states = [None] * dist.get_world_size()
+    dist.all_gather_object(states, state)
+    if any(other != state for other in states):
+        raise SettingsError("the processes have different texts or checkpoints; on several machines, both must be on "
+                            "a disk that all of them see")
+
+
+def settle_buckets(ddp, device):
+    """Let DDP regroup the gradients, which it does once, after its first backward pass.
+
+    The groups decide in which order numbers are added. So without this, the first step after resuming would differ in
+    the last bits from the same step of a run that was never stopped.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # dropout stays as it was
+        ddp(torch.zeros(1, 1, dtype=torch.int64, device=device)).sum().backward()
+    ddp.zero_grad()
 
 
 def is_due(step, every):
@@ -342,11 +389,14 @@ def remaining_groups(train_set, progress, per_step, options):
     """Yield what each remaining optimizer step learns from, a list of (inputs, targets), and keep count in `progress`.
 
     All processes walk through the same shuffled order and take every n-th example. So a step sees the same examples
-    for any number of processes, and a run can go on anywhere inside an epoch. Examples that do not fill the last step
-    of an epoch are left out.
+    for any number of processes, and a run can go on inside an epoch. Examples that do not fill the last step of an
+    epoch are left out. (Going on with another number n of processes, up to n - 1 examples may come twice.)
     """
     sampler = DistributedSampler(train_set, shuffle=True, seed=options.seed, drop_last=True)
     while progress["epoch"] < options.epochs:
+        if len(train_set) - progress["examples"] < per_step:  # on resuming with larger steps
+            progress.update(epoch=progress["epoch"] + 1, examples=0)
+            continue
         sampler.set_epoch(progress["epoch"])
         order = list(sampler)[progress["examples"] // sampler.num_replicas:]
         # A generator of its own: the loader draws a number when it starts, which must not come from dropout's.
@@ -401,21 +451,26 @@ def save_progress(path, model, optimizer, progress, run, device):
     states = [None] * dist.get_world_size()
     dist.all_gather_object(states, state)
     if dist.get_rank() == 0:
-        path.parent.mkdir(parents=True, exist_ok=True)
         save_atomically({"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict(),
                          **progress, "run": run, "rng_states": states}, path)
+    mean_over_ranks(0)  # nobody goes on, or ends, before the file is complete
 
 
 def load_progress(path, model, optimizer, progress, run, device):
     """Go back to where a checkpoint was written; without one, say so and start from the beginning.
 
+    Batch size, learning rate and precision may change; what is in `run` may not.
+
     Raises:
-        SettingsError: the checkpoint belongs to another run.
+        SettingsError: the checkpoint belongs to another run, or to another program.
     """
     if not path.exists():
         say(f"{path} does not exist: starting from the beginning")
         return
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    # Mapped, so that eight processes need not hold eight copies; Windows would not let the file be replaced then.
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=sys.platform != "win32")
+    if "run" not in checkpoint:
+        raise SettingsError(f"{path} is not a checkpoint of this script")
     for name, value in run.items():
         if checkpoint["run"][name] != value:
             raise SettingsError(f"{path} has another {name}: {checkpoint['run'][name]}, this run has {value}")

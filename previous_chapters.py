@@ -954,7 +954,7 @@ def compute_accuracy(model, dataloader):
     """Return the share of a loader's examples that a model classifies rightly, between 0 and 1.
 
     Args:
-        model: maps (batch, ...) features to (batch, classes) logits; it runs in the mode that it is in.
+        model: maps (batch, ...) features to (batch, classes) logits; its train or eval mode is left as it is.
         dataloader: gives (features, labels), labels of shape (batch,), on the model's device.
 
     Raises:

@@ -1,17 +1,20 @@
 """The checks of the exercises: `check("2.1", attempt)` prints what is right or wrong with an attempt.
 
-An attempt that is still `...`, or a function that still returns None, counts as not attempted, so that a notebook runs
-from top to bottom before anything is solved. The checks try an attempt on inputs that the exercise did not show.
+An attempt that is still `...`, in whole or in part, counts as not attempted, so that a notebook runs from top to bottom
+before anything is solved. A check runs the attempt on inputs that the exercise did not show. From the output it guesses
+the mistake and names it; the solution it never prints.
 """
 
+import inspect
 import math
+import operator
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 import tiktoken
 import torch
-from torch.nn import functional
+from torch.nn import Embedding, Linear, Sequential
 
 import previous_chapters as course
 
@@ -42,16 +45,22 @@ def judge(number, *attempt):
     """
     if number not in CHECKS:
         raise ValueError(f"there is no exercise {number!r}; there are {', '.join(CHECKS)}")
-    if any(part is None or part is ... for part in attempt):
+    wanted = inspect.signature(CHECKS[number]).parameters
+    if len(attempt) != len(wanted):
+        return "not yet", f'this exercise is checked with check("{number}", {", ".join(wanted)})'
+    if any(part is None or unfinished(part) for part in attempt):
         return "not attempted yet", ""
     try:
-        return "right", CHECKS[number](*attempt)
+        with torch.random.fork_rng(devices=[]):  # the notebook's random numbers stay what they would have been
+            return "right", CHECKS[number](*attempt)
     except NotAttemptedError:
         return "not attempted yet", ""
     except WrongError as error:
         return "not yet", str(error)
     except Exception as error:  # the learner's code may raise anything; the check reports it and the notebook goes on
-        return "not yet", f"your code raised {type(error).__name__}: {error}"
+        if "ellipsis" in str(error):  # such as "'ellipsis' object is not iterable"
+            return "not attempted yet", ""
+        return "not yet", f"your code raised {type(error).__name__}: {error}".partition("\n")[0]
 
 
 def exercise(number):
@@ -64,14 +73,40 @@ def exercise(number):
     return register
 
 
+# What the checks share.
+
+
+def unfinished(value):
+    """Say whether a value is `...`, or a list, tuple or dict with a `...` in it."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return value is ... or (isinstance(value, (list, tuple)) and any(map(unfinished, value)))
+
+
 def call(function, *arguments, **keywords):
-    """Call a learner's function; a result of None or `...` means that it is still the starter cell's."""
+    """Return what a learner's function returns, unless it is still the starter cell's or lacks its `return`."""
     if not callable(function):
-        raise WrongError(f"expected a function, got {function!r}")
+        raise WrongError(f"hand over the function itself, without calling it, not {kind(function)}")
     result = function(*arguments, **keywords)
-    if result is None or result is ...:
+    if unfinished(result):
         raise NotAttemptedError
+    if result is None:
+        code = getattr(function, "__code__", None)
+        if code and not code.co_names and code.co_nlocals == code.co_argcount:  # a body without any name: `...`
+            raise NotAttemptedError
+        raise WrongError("your function returns nothing: is its `return` missing?")
     return result
+
+
+def kind(value):
+    """Return the name of a value's type with its article, for messages."""
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+def is_a(value, class_name):
+    """Compare by name: in its chapter a class is the notebook's own, not the one of previous_chapters."""
+    return any(base.__name__ == class_name for base in type(value).__mro__)
 
 
 def expect(condition, hint):
@@ -80,24 +115,61 @@ def expect(condition, hint):
         raise WrongError(hint)
 
 
+def as_number(value, hint, whole=False):
+    """Return Python's, numpy's or torch's number as a float or, if it must be whole, as an int; else it is wrong."""
+    try:
+        return operator.index(value) if whole else float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise WrongError(hint) from None
+
+
+def near(found, value, tolerance=1e-4):
+    """Say whether two numbers, or all of two lists, are about the same."""
+    found, value = torch.as_tensor(found), torch.as_tensor(value)
+    return found.shape == value.shape and bool(torch.allclose(found.double(), value.double(), rtol=0, atol=tolerance))
+
+
+def explain(found, mistakes, otherwise, tolerance=1e-4):
+    """Raise WrongError with the hint of the (value, hint) pair whose value was found, or with `otherwise`."""
+    raise WrongError(next((hint for value, hint in mistakes if near(found, value, tolerance)), otherwise))
+
+
+# Chapter 2
+
+
 @exercise("2.1")
 def _spell_out(spell_out):
     tokenizer = tiktoken.get_encoding("gpt2")
-    for text in ["Akwirw ier", "Xyzzyq, plugh!"]:
-        result = call(spell_out, text)
-        expect(isinstance(result, tuple) and len(result) == 3, "return three things: the ids, their texts, the whole")
-        ids, pieces, whole = result
-        expect(list(ids) == tokenizer.encode(text), f"for {text!r} the tokenizer gives other ids than {ids}")
-        expect(list(pieces) == [tokenizer.decode([token]) for token in ids],
-               f"each text must be one id decoded alone, not {pieces}")
-        expect(whole == text, f"decoding all ids together must give {text!r} back, not {whole!r}")
+    texts = ["Akwirw ier", "Xyzzyq, plugh!", "a 🦜 smile"]
+    results = [call(spell_out, text) for text in texts]
+    expect(len(set(map(repr, results))) > 1, "every text gives the same result: does your function use its argument?")
+    for text, result in zip(texts, results, strict=True):
+        expect(isinstance(result, (tuple, list)) and len(result) == 3,
+               "return three things: the ids, their texts, and the text of all together")
+        ids, pieces, together = result
+        expect(not any(isinstance(token, str) for token in ids), "first come the ids, then their texts")
+        ids = [as_number(token, "the ids must be whole numbers", whole=True) for token in ids]
+        expect(ids == tokenizer.encode(text), f"for {text!r} GPT-2's tokenizer gives other ids than {ids}")
+        alone = [tokenizer.decode([token]) for token in ids]
+        pieces = list(pieces)
+        expect(all(isinstance(piece, str) for piece in pieces), f"an id decodes to a text, not to {kind(pieces[0])}")
+        expect(pieces == alone or [piece.strip() for piece in pieces] != [piece.strip() for piece in alone],
+               "a space is part of a token: leave it where it is")
+        expect(pieces == alone, f"each text must be one id decoded alone; for {text!r} yours are {pieces}")
+        expect(isinstance(together, str), f"all ids together decode to one text, not to {kind(together)}")
+        expect(together != " ".join(pieces), "between tokens there is no space but those that they bring along")
+        expect(together != "".join(pieces) or together == text, "decode all ids together; joining their texts will not "
+               "do: a character of several bytes falls apart when each id is decoded alone")
+        expect(together == text, f"all ids together must give {text!r} back, not {together!r}")
     return "every id has a text of its own, and together they lose nothing"
+
+
+RIDDLE = {"first loader:": {"max_length": 2, "stride": 2}, "second loader:": {"max_length": 8, "stride": 2}}
 
 
 def riddle_2_2():
     """Return the inputs of the two loaders whose settings exercise 2.2 asks for, {name: (4, max_length) token ids}."""
-    settings = {"first loader:": {"max_length": 2, "stride": 2}, "second loader:": {"max_length": 8, "stride": 2}}
-    return {name: first_inputs(setting) for name, setting in settings.items()}
+    return {name: first_inputs(setting) for name, setting in RIDDLE.items()}
 
 
 def first_inputs(settings):
@@ -108,140 +180,234 @@ def first_inputs(settings):
 
 @exercise("2.2")
 def _find_settings(first, second):
+    for name, settings in zip(RIDDLE, (first, second), strict=True):
+        expect(isinstance(settings, dict) and settings.keys() == {"max_length", "stride"},
+               f"{name} give a dict with max_length and stride, and nothing else")
+        hint = f"{name} max_length and stride must be positive whole numbers"
+        expect(min(as_number(value, hint, whole=True) for value in settings.values()) > 0, hint)
+    expect(first != RIDDLE["second loader:"] or second != RIDDLE["first loader:"],
+           "each loader has the other's settings: they are swapped")
     for (name, wanted), settings in zip(riddle_2_2().items(), (first, second), strict=True):
-        expect(isinstance(settings, dict), f"{name} the settings must be a dict, not {settings!r}")
-        if any(value is ... for value in settings.values()):
-            raise NotAttemptedError
-        inputs = first_inputs(settings)
-        expect(inputs.shape[1] == wanted.shape[1],
-               f"{name} your rows have {inputs.shape[1]} ids, the wanted ones {wanted.shape[1]}")
-        expect(torch.equal(inputs, wanted), f"{name} your rows have the right length, but the second starts at the "
-                                            "wrong token: look at the stride")
+        rows, right = first_inputs(settings), RIDDLE[name]
+        longer, later = settings["max_length"] - right["max_length"], settings["stride"] - right["stride"]
+        expect(not longer or longer != -later, f"{name} max_length and stride may be swapped")
+        expect(rows.shape == wanted.shape, f"{name} your rows are {'longer' if longer > 0 else 'shorter'} than the "
+                                           "wanted ones: look at max_length")
+        expect(torch.equal(rows, wanted), f"{name} your rows have the right length, but the second starts too "
+                                          f"{'late' if later > 0 else 'early'} in the story: look at the stride")
     return "max_length is the length of a row, stride is how far the next row has moved on"
+
+
+# Chapter 3
 
 
 @exercise("3.1")
 def _copy_weights(copy_weights):
     torch.manual_seed(0)
-    source, target = course.SelfAttention_v2(3, 2), course.SelfAttention_v1(3, 2)
-    inputs = torch.rand(5, 3)
+    source, target = course.SelfAttention_v2(4, 3), course.SelfAttention_v1(4, 3)
+    names = ["W_query", "W_key", "W_value"]
+    wanted = {name: getattr(source, name).weight.detach().T.clone() for name in names}
+    before = {name: getattr(target, name).detach().clone() for name in names}
     result = call(copy_weights, source, target)
     expect(result is target, "return the SelfAttention_v1 that you were given, with its weights replaced")
-    expect(target.W_query.shape == (3, 2), f"W_query must keep its shape (3, 2), it has {tuple(target.W_query.shape)}: "
-                                           "nn.Linear stores its weight transposed")
+    for name, weight in wanted.items():
+        found = getattr(target, name).detach()
+        shapes = f"{name} must keep its shape {tuple(weight.shape)}, it has {tuple(found.shape)}"
+        expect(torch.equal(getattr(source, name).weight.T, weight), f"{name} of source_v2 must stay what it is")
+        expect(found.shape != weight.T.shape, f"{shapes}: nn.Linear stores its weight transposed")
+        expect(found.shape == weight.shape, f"{shapes}: are its numbers those of source_v2?")
+        expect(not torch.equal(found, before[name]), f"{name} of target_v1 is what it was before")
+        others = [other for other in names if other != name and torch.equal(found, wanted[other])]
+        expect(not others, f"{name} holds the numbers of {others and others[0]}")
+        expect(not torch.equal(found, weight.T.reshape(weight.shape)), f"{name} has the right shape and the right "
+               "numbers in the wrong places: changing the shape is not transposing")
+        expect(torch.equal(found, weight), f"{name} has other numbers than that of source_v2")
+    inputs = torch.rand(5, 4)
     expect(torch.allclose(source(inputs), target(inputs), atol=1e-6), "the two modules still give different outputs")
     return "same weights, same outputs: the two classes differ only in how they store them"
 
 
 @exercise("3.2")
-def _wrapper_width(d_out):
-    expect(isinstance(d_out, int) and d_out > 0, f"d_out must be a positive whole number, not {d_out!r}")
-    module = course.MultiHeadAttentionWrapper(3, d_out, 6, 0.0, num_heads=2)
-    shape = tuple(module(torch.rand(2, 6, 3)).shape)
-    expect(shape == (2, 6, 2), f"with d_out={d_out} two heads give {shape}, wanted (2, 6, 2)")
+def _wrapper_width(d_out_wanted):
+    d_out = as_number(d_out_wanted, f"d_out must be a whole number, not {kind(d_out_wanted)}", whole=True)
+    expect(d_out > 0, "d_out is a number of numbers: it must be positive")
+    with torch.device("meta"):  # shapes only, whatever the number
+        module = course.MultiHeadAttentionWrapper(3, d_out, 6, 0.0, num_heads=2)
+        width = module(torch.rand(2, 6, 3)).shape[-1]
+    expect(width == 2, f"two heads next to each other, each {d_out} wide, give {width} numbers per word: too many")
     return "the wrapper's output is num_heads * d_out wide"
 
 
 @exercise("3.3")
-def _gpt2_attention(module):
-    expect(isinstance(module, course.MultiHeadAttention), f"expected a MultiHeadAttention, got {type(module).__name__}")
-    parameters = sum(p.numel() for p in module.parameters())
-    expect(parameters == 2_360_064, f"the module has {parameters:,} parameters, wanted 2,360,064")
+def _gpt2_attention(gpt2_attention):
+    module = gpt2_attention
+    expect(not isinstance(module, type), "that is the class; build a module from it, with its sizes in parentheses")
+    expect(is_a(module, "MultiHeadAttention"), f"build a MultiHeadAttention, not {kind(module)}")
+    d_in, d_out, bias = module.W_query.in_features, module.W_query.out_features, module.W_query.bias
+    expect((d_in, d_out) == (768, 768), f"in this module {d_in} numbers go in and {d_out} come out")
     expect(module.num_heads == 12, f"GPT-2's smallest model has 12 heads, this module has {module.num_heads}")
-    expect(module.mask.shape[0] == 1024, f"the context length must be 1024, the mask is for {module.mask.shape[0]}")
-    return "this is the attention module of the smallest GPT-2"
+    expect(len(module.mask) == 1024, f"the context length must be 1024, the mask is for {len(module.mask)}")
+    expect(bias is None, "queries, keys and values have a bias here: leave qkv_bias off")
+    expect(module.dropout.p == 0, f"dropout must be 0.0, it is {module.dropout.p}")
+    inputs = torch.rand(1, 4, 768, device=module.W_query.weight.device)
+    expect(module(inputs).shape == inputs.shape, "the output must have the shape of the input")
+    parameters = sum(p.numel() for p in module.parameters())
+    return f"{parameters:,} parameters, the attention module of the smallest GPT-2"
+
+
+# Chapter 4
 
 
 @exercise("4.1")
 def _count_parameters(count_parameters):
-    module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Embedding(7, 5))
-    expect(call(count_parameters, module) == 51, f"Linear(3, 4) and Embedding(7, 5) have 12 + 4 + 35 = 51 parameters, "
-                                                 f"not {count_parameters(module)}")
+    def count(module):
+        found = call(count_parameters, module)
+        return as_number(found, f"return a whole number (an int), not {kind(found)}", whole=True)
+
+    two_layers = Sequential(Linear(3, 4), Sequential(Embedding(7, 5)))
+    frozen = Sequential(Linear(3, 4), Linear(4, 2)).requires_grad_(False)
+    tied = Sequential(Embedding(4, 3), Linear(3, 4, bias=False))
+    tied[1].weight = tied[0].weight
+    expect(len({count(module) for module in (two_layers, frozen, tied)}) > 1,
+           f"your function gives {count(tied)} for every module: does it use its argument?")
+    if count(two_layers) != 12 + 4 + 35:
+        explain(count(two_layers), [
+            (3, "that is the number of tensors; each of them holds many parameters"),
+            (12 + 35, "are the biases counted?"),
+            (12 + 4, "layers inside of layers have parameters too"),
+            (4 + 4 + 7, "the length of a tensor is its first dimension only"),
+            (4 * (12 + 4 + 35), "that is the number of bytes"),
+        ], f"a Linear(3, 4) and an Embedding(7, 5) do not have {count(two_layers)} parameters: count them on paper")
+    expect(count(frozen) == 16 + 10, "parameters that need no gradient are parameters too")
+    expect(count(tied) == 12, "a tensor that two layers share counts once")
+    expect(count(torch.nn.BatchNorm1d(3)) == 6, "buffers are no parameters: they are not learned")
     with torch.device("meta"):
         block = course.TransformerBlock(course.GPT_CONFIG_124M)
-    feed_forward, attention = count_parameters(block.ff), count_parameters(block.att)
+    feed_forward, attention = count(block.ff), count(block.att)
     expect((feed_forward, attention) == (4_722_432, 2_360_064), f"one block gives {feed_forward:,} and {attention:,}")
     return f"feed forward {feed_forward:,}, attention {attention:,}: twice as many sit in the feed forward"
 
 
 @exercise("4.2")
 def _larger_models(configs):
-    expect(isinstance(configs, dict), f"expected a dict of configurations, got {type(configs).__name__}")
-    if any(config is ... for config in configs.values()):
-        raise NotAttemptedError
-    wanted = {"medium": 406_212_608, "large": 838_220_800, "xl": 1_637_792_000}
-    for name, parameters in wanted.items():
+    expect(isinstance(configs, dict), f"give a dict of configurations, not {kind(configs)}")
+    smallest, counts = course.GPT_CONFIG_124M, []
+    for name, (emb_dim, n_layers, n_heads) in {"medium": (1024, 24, 16), "large": (1280, 36, 20),
+                                               "xl": (1600, 48, 25)}.items():
         expect(name in configs, f"the configuration {name!r} is missing")
+        config = configs[name]
+        expect(isinstance(config, dict), f"{name} must be a dict, not {kind(config)}")
+        expect(sum(config is other for other in configs.values()) == 1,
+               f"{name} is one dictionary under several names, so the last change counts for all: make copies")
+        missing = smallest.keys() - config.keys()
+        expect(not missing, f"{name} lacks {', '.join(sorted(missing))}: start from a copy of GPT_CONFIG_124M")
+        expect((config["n_layers"], config["n_heads"]) != (n_heads, n_layers),
+               f"{name}: n_layers and n_heads are swapped; blocks are layers")
+        wanted = {**smallest, "emb_dim": emb_dim, "n_layers": n_layers, "n_heads": n_heads,
+                  "drop_rate": config["drop_rate"]}  # a matter of taste
+        for key, value in wanted.items():
+            stale = " (still that of the smallest model)" if config[key] == smallest[key] else ""
+            expect(config[key] == value, f"{name}: {key} must not be {config[key]!r}{stale}; look it up again")
         with torch.device("meta"):  # shapes only: the largest would need 6 GB
-            model = course.GPTModel(configs[name])
-        found = sum(p.numel() for p in model.parameters())
-        expect(found == parameters, f"{name} has {found:,} parameters, wanted {parameters:,}")
-        heads = model.trf_blocks[0].att.num_heads
-        expect(configs[name]["emb_dim"] // heads == 64, f"every GPT-2 head is 64 wide; {name} has {heads} heads")
-    return "one class, four models: only the configuration differs"
+            counts.append(sum(p.numel() for p in course.GPTModel(config).parameters()))
+    return f"{', '.join(f'{count:,}' for count in counts)} parameters, and only the configuration differs"
 
 
 @exercise("4.3")
 def _separate_dropouts(build):
-    model = call(build, TINY, 0.1, 0.2, 0.3)
-    expect(isinstance(model, course.GPTModel), f"return a GPTModel, not a {type(model).__name__}")
-    expect(model.drop_emb.p == 0.1, f"the embedding dropout is {model.drop_emb.p}, wanted 0.1")
+    cfg, rates = dict(TINY), {"embedding": 0.15, "attention": 0.25, "shortcut": 0.35}
+    model = call(build, cfg, *rates.values())
+    expect(cfg == TINY, "your function changes the configuration that it was given: change a copy")
+    expect(is_a(model, "GPTModel"), f"return a GPTModel, not {kind(model)}")
+    sizes = (model.tok_emb.num_embeddings, len(model.trf_blocks))
+    expect(sizes == (TINY["vocab_size"], TINY["n_layers"]), "the model has other sizes than cfg says")
+    places = [("embedding", "", model.drop_emb.p)]
     for number, block in enumerate(model.trf_blocks):
-        attention, shortcut = block.att.dropout.p, block.drop_shortcut.p
-        expect(attention == 0.2, f"block {number}: the attention dropout is {attention}, wanted 0.2")
-        expect(shortcut == 0.3, f"block {number}: the shortcut dropout is {shortcut}, wanted 0.3")
+        places += [("attention", f" of block {number}", block.att.dropout.p),
+                   ("shortcut", f" of block {number}", block.drop_shortcut.p)]
+    for name, where, found in places:
+        meant_for = [other for other, rate in rates.items() if rate == found]
+        expect(found != TINY["drop_rate"], f"the {name} dropout{where} still has the drop_rate of cfg")
+        expect(meant_for in ([], [name]), f"the {name} dropout{where} has the {meant_for and meant_for[0]} rate")
+        expect(found == rates[name], f"the {name} dropout{where} is {found}, a rate that your function was not given")
     return "three places, three rates"
+
+
+# Chapter 5
 
 
 @exercise("5.1")
 def _sampled_share(sampled_share):
-    logits = torch.tensor([1.0, 3.0, 0.5, -2.0])
-    for temperature in (0.5, 1.0, 5.0):
-        exact = torch.softmax(logits / temperature, dim=-1)[2].item()
+    logits = torch.tensor([1.0, 3.0, 0.5, -2.0, 2.0, 0.0, 1.6])
+    given, n = logits.clone(), 10_007  # a prime: counts among a rounder number of draws give other shares
+    for temperature, position in [(2.0, 4), (0.5, 0), (5.0, 3)]:
+        probas = torch.softmax(logits / temperature, dim=-1)
         torch.manual_seed(1)
-        share = float(call(sampled_share, logits, temperature, 2, 20_000))
-        error = (exact * (1 - exact) / 20_000) ** 0.5  # standard deviation of a share of 20,000 draws
-        expect(abs(share - exact) < 5 * error, f"at temperature {temperature} position 2 has probability {exact:.4f}, "
-                                               f"your share of 20,000 draws is {share:.4f}")
-        expect(share != exact, "count draws; do not return the probability itself")
+        share = as_number(call(sampled_share, given, temperature, position, n), "return one number, the share")
+        expect(torch.equal(given, logits), "your function changes the logits that it was given: the next call gets "
+                                           "others")
+        expect(0 <= share <= 1, f"a share lies between 0 and 1, yours is {share:.4f}: divide the count by the draws")
+        error = (probas[position] * (1 - probas[position]) / n).item() ** 0.5  # the standard deviation of such a share
+        if not near(share, probas[position], 5 * error):
+            explain(share, [
+                (torch.softmax(logits, dim=-1)[position], "that is the share at temperature 1: do you use yours?"),
+                (torch.softmax(logits * temperature, dim=-1)[position],
+                 "a higher temperature must make the shares more alike, yours does the opposite"),
+                (1 - probas[position], "that is the share of all the other indices"),
+                (0.0, "this index never comes up: do you draw, or always take the best one?"),
+                *((p, f"that is about the share of index {i}, not of {position}") for i, p in enumerate(probas)),
+            ], f"index {position} does not have this share at temperature {temperature}", 3 * error)
+        expect(near(share * n, round(share * n), 0.01), "this is no count divided by n: draw n times, and count; the "
+                                                        "probability itself is not asked for")
     return "the shares of many draws settle at the probabilities"
 
 
 @exercise("5.2")
 def _two_tasks(facts, ideas):
     logits = torch.tensor([4.51, 0.89, -1.90, 6.75, 1.63, -1.62, -1.89, 6.28, 1.79])
-    counts = []
+    in_play = []
     for name, settings in [("facts", facts), ("ideas", ideas)]:
         expect(isinstance(settings, dict) and settings.keys() == {"temperature", "top_k"},
-               f"{name} must be a dict with temperature and top_k, not {settings!r}")
-        if any(value is ... for value in settings.values()):
-            raise NotAttemptedError
-        temperature, top_k = settings["temperature"], settings["top_k"]
-        expect(temperature >= 0 and 1 <= top_k <= len(logits), f"{name}: temperature must be at least 0 and top_k "
-                                                               f"between 1 and {len(logits)}, not {settings}")
+               f"{name}: give a dict with temperature and top_k")
+        temperature = as_number(settings["temperature"], f"{name}: the temperature must be a number")
+        top_k = len(logits) if settings["top_k"] is None else settings["top_k"]  # None keeps all, as in `generate`
+        top_k = as_number(top_k, f"{name}: top_k must be a whole number, not {kind(top_k)}", whole=True)
+        expect(temperature >= 0, f"{name}: a negative temperature would prefer the worst words")
+        expect(1 <= top_k <= len(logits), f"{name}: there are {len(logits)} words, top_k cannot be {top_k}")
         kept = torch.topk(logits, top_k).values
         probabilities = torch.softmax(kept / temperature, dim=-1) if temperature else (kept == kept.max()).float()
-        counts.append(torch.exp(torch.special.entr(probabilities).sum()).item())  # words that are really in play
-    expect(counts[0] < 1.2, f"facts: {counts[0]:.1f} words are still in play, wanted about one")
-    expect(counts[1] > 5, f"ideas: only {counts[1]:.1f} words are in play, wanted more than five")
-    return f"{counts[0]:.1f} words in play for facts, {counts[1]:.1f} for ideas"
+        in_play.append((torch.exp(torch.special.entr(probabilities).sum()).item(), top_k))
+    (for_facts, _), (for_ideas, kept_for_ideas) = in_play
+    expect(for_facts <= 5 or for_ideas >= 1.2, "facts are to be sure and ideas to vary: are the two swapped?")
+    expect(for_facts < 1.2, f"facts: {for_facts:.1f} words are in play, too many; lower one of the two numbers")
+    expect(kept_for_ideas > 5, f"ideas: top_k keeps {kept_for_ideas} words, so there can never be more in play")
+    expect(for_ideas > 5, f"ideas: only {for_ideas:.1f} words are in play; the temperature is too low")
+    return f"{for_facts:.1f} words in play for facts, {for_ideas:.1f} for ideas"
 
 
 @exercise("5.3")
-def _deterministic(settings_list):
-    expect(isinstance(settings_list, list), f"expected a list of dicts, got {settings_list!r}")
-    if any(settings is ... for settings in settings_list):
-        raise NotAttemptedError
-    expect(len(settings_list) >= 2, "give at least two different settings")
+def _deterministic(deterministic):
+    expect(isinstance(deterministic, (list, tuple)) and all(isinstance(settings, dict) for settings in deterministic),
+           "give a list of dicts of settings")
+    expect(len(deterministic) >= 2, "give at least two different settings")
+    expect(all(deterministic.count(settings) == 1 for settings in deterministic), "two of your settings are the same")
     torch.manual_seed(0)
-    model, prompt = course.GPTModel(TINY), torch.tensor([[1, 2, 3]])
-    greedy = course.generate_text_simple(model, prompt, 20, TINY["context_length"])
-    for settings in settings_list:
+    logits = torch.rand(50, 50) / 2
+    best = torch.randperm(50)
+    logits[torch.arange(50), best], logits[torch.arange(50), best - 1] = 1.0, 1.0 - 1e-6  # the second is almost as good
+    model, prompt = Embedding.from_pretrained(logits), torch.tensor([[1, 2, 3]])  # token in, scores of the next out
+    greedy = course.generate_text_simple(model, prompt, 20, 8)
+    for settings in deterministic:
+        if settings.get("top_k"):
+            hint = f"{settings} leaves {settings['top_k']} words to draw from"
+        else:
+            hint = f"{settings} makes some words rare, but not impossible"
         for seed in range(5):
             torch.manual_seed(seed)
-            result = course.generate(model, prompt, 20, TINY["context_length"], **settings)
-            expect(torch.equal(result, greedy), f"{settings} gave another text than the greedy one at seed {seed}")
-    expect(any(settings.get("temperature", 0) > 0 for settings in settings_list),
+            result = course.generate(model, prompt, 20, 8, **settings)
+            expect(result.shape == greedy.shape, f"{settings} ends the text early: all of the greedy text is wanted")
+            expect(torch.equal(result, greedy), f"{hint}: with seed {seed} the text was another one")
+    expect(any(settings.get("temperature", 0) > 0 for settings in deterministic),
            "all your settings have temperature 0; there is another way, with a temperature above it")
     return "with one candidate left there is nothing to draw"
 
@@ -250,78 +416,135 @@ def _deterministic(settings_list):
 def _one_more_epoch(one_more_epoch):
     torch.manual_seed(0)
     batches = [(rows[:, :-1], rows[:, 1:]) for rows in torch.randint(0, TINY["vocab_size"], (4, 2, 9))]
+    modes = []
 
     def fresh():
+        torch.manual_seed(1)
         model = course.GPTModel({**TINY, "drop_rate": 0.0})
         return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
 
-    def train(model, optimizer):
+    def train(model, optimizer, forget_gradients=True, step=True):
         losses = []
         for inputs, targets in batches:
-            optimizer.zero_grad()
-            loss = functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
+            if forget_gradients:
+                optimizer.zero_grad()
+            loss = course.calc_loss_batch(inputs, targets, model, "cpu")
             loss.backward()
-            optimizer.step()
+            if step:
+                optimizer.step()
             losses.append(loss.item())
         return losses
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint.pth"
+
+        def resumed(with_optimizer=True):
+            model, optimizer = fresh()
+            course.load_checkpoint(path, model, optimizer if with_optimizer else None)
+            return model, optimizer
+
+        trained, optimizer = fresh()
+        untrained = train(trained, optimizer)
+        course.save_checkpoint(path, trained, optimizer, step=len(batches))
+        wanted = train(trained, optimizer)
+        mistakes = [(train(*resumed(with_optimizer=False)), "the optimizer starts anew: was its state loaded?"),
+                    (train(*resumed(), forget_gradients=False), "the gradients of earlier batches pile up"),
+                    (train(*resumed(), step=False), "the weights never change: nothing is learned from a batch")]
         model, optimizer = fresh()
-        train(model, optimizer)
-        course.save_checkpoint(path, model, optimizer, step=len(batches))
-        wanted = train(model, optimizer)
-        losses = call(one_more_epoch, path, *fresh(), batches)
-    expect(len(losses) == len(wanted), f"return one loss per batch: {len(wanted)} were expected, got {len(losses)}")
-    expect(abs(losses[0] - wanted[0]) < 1e-5, f"the first loss is {losses[0]:.4f}, without a pause it would be "
-                                              f"{wanted[0]:.4f}: was the model loaded?")
-    expect(max(abs(a - b) for a, b in zip(losses, wanted, strict=True)) < 1e-4,
-           "the first loss is right, later ones are not: was the optimizer loaded, and its state kept?")
+        model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+        losses = call(one_more_epoch, path, model, optimizer, batches)
+    hint = "return a list of losses, one number per batch"
+    expect(hasattr(losses, "__len__") and not isinstance(losses, (str, dict)), f"{hint}, not {kind(losses)}")
+    losses = [as_number(loss, hint) for loss in losses]
+    expect(len(losses) == len(batches), f"{hint}: {len(losses)} for {len(batches)} batches are not that")
+    expect(not near(losses[0], untrained[0]), "the first loss is that of the fresh model: was the checkpoint loaded "
+                                              "into it, before the training?")
+    expect(all(modes), "the model was in eval mode, so dropout would be off in training")
+    expect(near(losses[0], wanted[0]), "the first loss is not that of the first batch after the pause")
+    if not near(losses, wanted):
+        explain(losses, mistakes, "the first loss is right, later ones are not: look at what happens between batches")
     return "the pause left no trace in the losses"
 
 
 @exercise("5.5")
 def _story_losses(story_losses):
     torch.manual_seed(0)
-    model = course.GPTModel({**TINY, "drop_rate": 0.5}).train()
-    rows = torch.randint(0, TINY["vocab_size"], (6, 2, 9))
-    loader = [(row[:, :-1], row[:, 1:]) for row in rows]
-    device = torch.device("cpu")
-    result = call(story_losses, model, loader[:4], loader[4:], device)
-    expect(isinstance(result, (tuple, list)) and len(result) == 2, f"return two numbers, not {result!r}")
-    wanted = course.evaluate_model(model, loader[:4], loader[4:], device, eval_iter=None)
-    for name, loss, right in zip(("training", "validation"), result, wanted, strict=True):
-        expect(abs(float(loss) - right) < 1e-5, f"the {name} loss is {float(loss):.4f}, wanted {right:.4f}: is dropout "
-                                                "off, and are all batches used?")
+    model, device, modes = course.GPTModel({**TINY, "drop_rate": 0.5}), torch.device("cpu"), []
+    rows = torch.randint(0, TINY["vocab_size"], (20, 2, 9))
+    batches = [(row[:, :-1], row[:, 1:]) for row in rows]
+    train_loader, val_loader = batches[:13], batches[13:]
+    wanted = course.evaluate_model(model, train_loader, val_loader, device, eval_iter=None)
+    model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    result = call(story_losses, model, train_loader, val_loader, device)
+    hint = "return two numbers, the training and the validation loss"
+    expect(hasattr(result, "__len__") and len(result) == 2 and not isinstance(result, (str, dict)), hint)
+    losses = [as_number(loss, hint) for loss in result]
+    expect(modes, "the losses are not those of the model that your function was given")
+    expect(not any(modes), "the model was in train mode: dropout was on")
+    if not near(losses, wanted):
+        sums = [wanted[0] * len(train_loader), wanted[1] * len(val_loader)]
+        calls = f"the model was called {len(modes)} times for {len(batches)} batches"
+        explain(losses, [(wanted[::-1], "first the training loss, then the validation loss"),
+                         (sums, "those are the sums over the batches: divide by their number"),
+                         (torch.tensor(wanted).exp(), "those are perplexities: the losses themselves are wanted")],
+                f"not all batches are used: {calls}" if len(modes) < len(batches) else
+                "the model ran as it should, but these are not the mean losses of the two loaders")
     return "all batches, no dropout"
 
 
 @exercise("5.6")
 def _config_from_settings(config_from_settings):
-    for size in course.model_configs.values():
-        settings = {"n_vocab": 300, "n_ctx": 20, "n_embd": size["emb_dim"], "n_head": size["n_heads"],
-                    "n_layer": size["n_layers"]}
-        config = call(config_from_settings, settings)
-        with torch.device("meta"):  # shapes only: the largest would need 6 GB
-            model = course.GPTModel(config)
-        wanted = {"vocab_size": 300, "context_length": 20, **size, "qkv_bias": True}
-        for name, value in wanted.items():
-            expect(config[name] == value, f"for {settings} the entry {name!r} is {config[name]!r}, wanted {value!r}")
-        expect(model.trf_blocks[0].att.W_query.bias is not None, "OpenAI's checkpoints have biases: qkv_bias=True")
+    names = {"vocab_size": "n_vocab", "context_length": "n_ctx", "emb_dim": "n_embd", "n_heads": "n_head",
+             "n_layers": "n_layer"}
+    configs = []
+    for numbers in [(300, 20, 48, 6, 2), (70, 31, 36, 3, 5)]:
+        settings = dict(zip(names.values(), numbers, strict=True))
+        given = dict(settings)
+        config = call(config_from_settings, given)
+        expect(given == settings, "your function changes the settings that it was given: make a new dict")
+        expect(isinstance(config, dict), f"return a dict, not {kind(config)}")
+        expect(not any(config is other for other in configs), "every call returns the same dictionary, so the last one "
+                                                              "counts for all: make a new one")
+        configs.append(config)
+        missing = [name for name in course.GPT_CONFIG_124M if name not in config]
+        expect(not missing, f"GPTModel also needs {', '.join(missing)}: it knows no other names")
+        for name, theirs in names.items():
+            source = [other for other, value in settings.items() if value == config[name]]
+            expect(not source or source == [theirs], f"{name} holds the settings' {source and source[0]}")
+            expect(source, f"{name} is {config[name]!r}, whatever the settings say")
+        expect(config["qkv_bias"], "OpenAI's checkpoints have biases for queries, keys and values: switch "
+                                   "qkv_bias on")
+        model = course.GPTModel(config)
+        model(torch.zeros(1, settings["n_ctx"], dtype=torch.int64))
     return "five numbers of a checkpoint are all that the model has to know"
+
+
+# Appendix A
 
 
 @exercise("A.1")
 def _not_as_pinned(not_as_pinned):
     installed = {name: version(name) for name in ("numpy", "tiktoken", "tqdm")}
     fine = [f"{name}=={number}" for name, number in installed.items()]
-    expect(list(call(not_as_pinned, fine)) == [], f"{fine} are all installed as the lines say, "
-                                                  f"you returned {not_as_pinned(fine)}")
-    absent = list(not_as_pinned([*fine, "no-such-package==1.0"]))
-    expect(absent == ["no-such-package"], f"no-such-package is absent, you returned {absent}")
-    patched = ".".join([*installed["tqdm"].split(".")[:-1], "999"])
-    other = list(not_as_pinned([fine[0], f"tqdm=={patched}"]))
-    expect(other == ["tqdm"], f"tqdm is {installed['tqdm']} and the line says {patched}, you returned {other}")
+
+    def names_for(lines):
+        result = call(not_as_pinned, list(lines))
+        expect(isinstance(result, (list, tuple, set)), f"return a list of names, not {kind(result)}")
+        expect(not any("==" in str(name) for name in result), "return the names alone, without the versions")
+        return sorted(result)
+
+    expect(names_for(fine) != sorted(installed), "these are the packages that are as pinned: wanted are the others")
+    expect(names_for(fine) == [], f"{', '.join(fine)} are all installed as the lines say")
+    expect(names_for([*fine, "no-such-package==1.0"]) == ["no-such-package"], "no-such-package is absent")
+    built = version("torch").partition("+")[0]
+    expect(names_for([f"torch=={built}"]) == [], f"torch is installed as {version('torch')}, which counts as {built}")
+    tqdm = installed["tqdm"]
+    for pinned, hint in [("0.0.1", "a newer version is another version too"),
+                         (f"{tqdm.rpartition('.')[0]}.999", "every part of a version counts, also the last"),
+                         (tqdm[:-1], "a version is not the same because it begins alike"),
+                         (f"{tqdm}.1", "an older version is another version too")]:
+        lines = [fine[0], f"tqdm=={pinned}", f"tiktoken=={installed['tiktoken']}"]
+        expect(names_for(lines) == ["tqdm"], f"tqdm is installed as {tqdm}, not as {pinned}: {hint}")
     return "absent packages and other versions are found, and nothing else"
 
 
@@ -329,48 +552,70 @@ def _not_as_pinned(not_as_pinned):
 def _chain_rule(gradients):
     for x, y, w, b in [(1.5, 0.0, 0.4, -0.2), (-0.7, 1.0, 0.9, 0.3), (2.0, -0.5, -0.6, 0.8)]:
         result = call(gradients, x, y, w, b)
-        expect(isinstance(result, (tuple, list)) and len(result) == 2, f"return two numbers, not {result!r}")
-        for_w, for_b = map(float, result)
+        hint = "return two numbers: the derivative for w, and the one for b"
+        expect(hasattr(result, "__len__") and not isinstance(result, dict) and len(result) == 2, hint)
+        found = [as_number(value, hint) for value in result]
+        leaves = [torch.tensor(value, dtype=torch.float64, requires_grad=True) for value in (w, b)]
+        right = [grad.item() for grad in torch.autograd.grad((torch.tanh(leaves[0] * x + leaves[1]) - y) ** 2, leaves)]
         a = math.tanh(w * x + b)
-        right = 2 * (a - y) * (1 - a * a)
-        hints = {
-            (right, right * x): "the two derivatives are swapped: the first belongs to w",
-            (right, right): "a change of w reaches z multiplied by x",
-            (right * x / 2, right / 2): "the square's slope has a factor that is missing",
-            (2 * (a - y) * x, 2 * (a - y)): "the slope of tanh is missing",
-            (-right * x, -right): "the signs are turned around: the error is a minus y",
-        }
-        for wrong, hint in hints.items():
-            expect(max(abs(for_w - wrong[0]), abs(for_b - wrong[1])) > 1e-6, hint)
-        expect(max(abs(for_w - right * x), abs(for_b - right)) < 1e-5,
-               f"x={x}, y={y}, w={w}, b={b}: autograd finds other numbers than {for_w:.4f} and {for_b:.4f}")
+        error, slope = 2 * (a - y), 1 - a * a
+        mistakes = [
+            (right[::-1], "the two derivatives are swapped: the first belongs to w"),
+            ([right[1], right[1]], "a change of w is multiplied on its way to z; by what?"),
+            ([error * x, error], "one station is missing, the tanh"),
+            ([slope * x, slope], "one station is missing, the square"),
+            ([right[0] / 2, right[1] / 2], "look at the slope of the square again: a factor is missing"),
+            ([-right[0], -right[1]], "the signs are turned around: which of a and y is subtracted?"),
+            ([error * a * (1 - a) * x, error * a * (1 - a)], "that is the slope of the sigmoid, this model has a tanh"),
+            ([error * error * slope * x / 2, error * error * slope / 2], "that is not the slope of the square"),
+        ]
+        if not near(found, right, 1e-5):
+            explain(found, mistakes, f"for x={x}, y={y}, w={w}, b={b} autograd finds other numbers than yours, "
+                                     f"{found[0]:.4f} and {found[1]:.4f}")
     return "the chain rule by hand, and autograd agrees"
 
 
 @exercise("A.3")
-def _count_by_widths(count_parameters):
+def _parameters_by_widths(parameters_by_widths):
     for widths in ([7, 5], [4, 3, 6, 2], [50, 30, 20, 3]):
-        result = call(count_parameters, widths)
-        layers = [torch.nn.Linear(*pair, device="meta") for pair in zip(widths, widths[1:], strict=False)]
+        given = list(widths)
+        found = as_number(call(parameters_by_widths, given), "return one whole number", whole=True)
+        expect(given == widths, "your function changes the list of widths")
+        layers = [Linear(*pair, device="meta") for pair in zip(widths, widths[1:], strict=False)]
         weights, biases = (sum(getattr(layer, name).numel() for layer in layers) for name in ("weight", "bias"))
-        expect(result != weights, f"for {widths} you count the weights; where are the biases?")
-        expect(result != weights + sum(widths), f"for {widths}: the input layer has no biases, it is only numbers")
-        expect(result == weights + biases, f"for {widths} you count {result}, PyTorch does not: go through the layers "
-                                           "one by one")
+        mistakes = [
+            (weights, "these are the weights; where are the biases?"),
+            (weights + sum(widths), "the input has no biases: it is only numbers"),
+            (weights + sum(widths[:-1]), "a layer has a bias for each number that it gives, not that it gets"),
+            (weights + len(layers), "a layer has more than one bias"),
+            (sum(p.numel() for layer in layers[:-1] for p in layer.parameters()), "the last layer is missing"),
+        ]
+        if found != weights + biases:
+            explain(found, mistakes, f"{found} for {widths}: PyTorch counts something else; go layer by layer", 0.5)
     return "the same as PyTorch's count"
 
 
 @exercise("A.4")
 def _winning_size(winning_size):
-    sizes, cpu = [8, 32, 128, 512], [1.0, 2.0, 30.0, 900.0]
-    result = call(winning_size, sizes, cpu, [5.0, 5.0, 6.0, 20.0])
-    expect(result != 2, "return the size, not its place in the list")
-    expect(result == 128, f"CPU {cpu}, GPU [5.0, 5.0, 6.0, 20.0]: you returned {result} of the sizes {sizes}")
-    lucky = winning_size(sizes, cpu, [0.5, 5.0, 6.0, 20.0])
-    expect(lucky != 8, "the GPU must win at this size and at all larger ones; once by luck does not count")
-    expect(lucky == 128, f"CPU {cpu}, GPU [0.5, 5.0, 6.0, 20.0]: you returned {lucky}")
-    expect(winning_size(sizes, cpu, [0.5, 1.0, 6.0, 20.0]) == 8, "a GPU that always wins does so from the first size")
-    expect(winning_size(sizes, cpu, [5.0, 5.0, 40.0, 1000.0]) == 0, "a GPU that never wins has no winning size")
-    expect(winning_size(sizes, cpu, [0.5, 1.0, 6.0, 1000.0]) == 0, "a GPU that loses at the end has no winning size")
-    expect(winning_size(sizes, cpu, []) == 0, "without a GPU there is no winning size")
+    sizes, cpu = [8, 16, 32, 64, 128, 256], [1.0, 2.0, 4.0, 30.0, 200.0, 900.0]
+
+    def size_for(gpu):
+        size = call(winning_size, list(sizes), list(cpu), list(gpu))
+        return as_number(size, "return one of the sizes, or 0", whole=True)
+
+    found = size_for([5.0, 5.0, 5.0, 6.0, 7.0, 20.0])
+    expect(found != 3, "return the size, not its place in the list")
+    expect(found != 8, "here the CPU is faster at the first size: who needs less time?")
+    expect(found != 256, "wanted is the smallest of the sizes, not the largest")
+    for right, gpu, hint in [
+        (64, [5.0, 5.0, 5.0, 6.0, 7.0, 20.0], "find the place from which on the GPU needs less time"),
+        (64, [0.5, 5.0, 5.0, 6.0, 7.0, 20.0], "it must win at all larger sizes as well: once by luck does not count"),
+        (128, [0.5, 0.5, 5.0, 35.0, 7.0, 20.0], "it must win at all larger sizes as well, not only at the next"),
+        (64, [5.0, 5.0, 4.0, 6.0, 7.0, 20.0], "where both need the same time, the GPU does not win"),
+        (8, [0.5, 1.0, 3.0, 6.0, 7.0, 20.0], "a GPU that always wins does so from the first size on"),
+        (0, [5.0, 5.0, 5.0, 40.0, 300.0, 1000.0], "a GPU that never wins has no such size"),
+        (0, [0.5, 1.0, 3.0, 6.0, 7.0, 1000.0], "a GPU that loses at the largest size has no such size"),
+        (0, [], "without a GPU there is no such size"),
+    ]:
+        expect(size_for(gpu) == right, f"CPU {cpu}, GPU {gpu}: {hint}")
     return "the size from which on the GPU wins, or 0"

@@ -20,11 +20,12 @@ from conftest import ROOT
 
 SCRIPT = str(ROOT / "ddp_script.py")
 PYTHON = (sys.executable,)
-TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 GPT = ["--task", "gpt", "--device", "cpu", "--size", "tiny", "--context", "32", "--batch-size", "4", "--log-every", "1",
-       "--epochs", "2", "--lr", "0.002"]
-STEPS = 36  # of these settings with two processes
+       "--epochs", "3", "--lr", "0.002"]
+# Three processes: the sum of two numbers is the same in any order, that of three is not, to the last bit.
+RANKS, STEPS = "3", 36
 
 
 def start(*arguments, by=PYTHON, script=SCRIPT):
@@ -93,9 +94,9 @@ def train_alone(*arguments):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run of two processes that nothing disturbs: (what it printed, its last checkpoint)."""
+    """A run of three processes that nothing disturbs: (what it printed, its last checkpoint)."""
     path = tmp_path_factory.mktemp("whole") / "c.pth"
-    return run(*GPT, "--nproc", 2, "--eval-every", 5, "--checkpoint", path)[0], path
+    return run(*GPT, "--nproc", RANKS, "--eval-every", 5, "--checkpoint", path)[0], path
 
 
 def losses(printed):
@@ -130,7 +131,7 @@ def test_the_toy_by_python_and_by_torchrun():
         mine = [line.split(" | Train loss: ")[0] for line in lines if line.startswith(f"[rank {rank}]")]
         assert mine == [f"[rank {rank}] Epoch: 00{epoch}/003 | Batch size 002" for epoch in (1, 2, 3)]
     assert "training accuracy of all processes together: 1.00\ntest accuracy of all processes together: 1.00" in printed
-    by_torchrun, _ = run("--device", "cpu", by=TORCHRUN)
+    by_torchrun, _ = run("--device", "cpu", by=(*TORCHRUN, "2"))
     assert sorted(by_torchrun.splitlines()) == sorted(printed.splitlines())
 
 
@@ -146,7 +147,7 @@ def test_more_processes_than_examples():
 
 
 def test_two_processes_learn_as_one_with_twice_the_batch(alone, tmp_path, capsys):
-    settings = [*GPT, "--dropout", 0, "--eval-every", 5]
+    settings = [*GPT, "--epochs", 2, "--dropout", 0, "--eval-every", 5]
     printed = {"two processes": run(*settings, "--nproc", 2, "--checkpoint", tmp_path / "two.pth")[0]}
     train_alone(*settings, "--batch-size", 8, "--checkpoint", tmp_path / "one.pth")
     printed["one process"] = capsys.readouterr().out
@@ -155,7 +156,7 @@ def test_two_processes_learn_as_one_with_twice_the_batch(alone, tmp_path, capsys
 
     assert "all processes hold the same parameters" in printed["two processes"]
     wanted = losses(printed["one process"])
-    assert len(wanted) == STEPS
+    assert len(wanted) == 36
     assert wanted[20] < wanted[1] - 0.1  # it learns, so the comparison means something
     for other in printed.values():
         assert losses(other) == pytest.approx(wanted, abs=1e-5)
@@ -180,7 +181,8 @@ for attempt in range(10):
     os.dup2(writer, 1)
     os.close(writer)
     # Forked, so that torch is imported once and not twenty times.
-    ranks = mp.start_processes(ddp_script.run_rank, (options, store.port, 1), 2, join=False, start_method="fork")
+    ranks = mp.start_processes(ddp_script.run_rank, (options, store.port, 1), options.nproc, join=False,
+                               start_method="fork")
     os.dup2(2, 1)  # the ranks alone hold the pipe now: if they end by themselves, so do the lines
     with open(reader, encoding="utf-8") as lines:
         if not any(line.startswith(f"step {step} ") for line in lines):
@@ -188,17 +190,18 @@ for attempt in range(10):
     time.sleep(chance.uniform(0, 0.1))
     for process in ranks.processes:
         process.kill()
+    for process in ranks.processes:
         process.join()
     print(f"killed with {[process.exitcode for process in ranks.processes]}")
 """
 
 
 def test_ten_kills_leave_no_trace(whole, tmp_path):
-    settings = [*GPT, "--nproc", 2, "--eval-every", 5, "--checkpoint-every", 2, "--checkpoint", tmp_path / "c.pth"]
+    settings = [*GPT, "--nproc", RANKS, "--eval-every", 5, "--checkpoint-every", 2, "--checkpoint", tmp_path / "c.pth"]
     script = tmp_path / "killing.py"
     script.write_text(KILLING, encoding="utf-8")
     _, complaints = run(*settings, "--resume", script=script)
-    assert complaints.count("killed with [-9, -9]") == 10
+    assert complaints.count("killed with [-9, -9, -9]") == 10
     assert 20 <= torch.load(tmp_path / "c.pth", weights_only=True)["step"] < STEPS
     printed, _ = run(*settings, "--resume")
     last = {step: loss for step, loss in losses(whole[0]).items() if step >= min(losses(printed))}
@@ -206,17 +209,35 @@ def test_ten_kills_leave_no_trace(whole, tmp_path):
     assert_same_bits(final(tmp_path / "c.pth"), final(whole[1]))
 
 
+# The launcher gives up on the others one second after the first has ended, and saving takes longer than that.
+SLOW = """
+import sys, time
+import ddp_script
+
+def save_slowly(*arguments):
+    time.sleep(5)
+    save(*arguments)
+
+save, ddp_script.save_atomically = ddp_script.save_atomically, save_slowly
+ddp_script.GRACE = 1
+if __name__ == "__main__":
+    sys.exit(ddp_script.main())
+"""
+
+
 def test_sigterm_saves_and_stops_and_torchrun_goes_on(whole, tmp_path):
     settings = [*GPT, "--checkpoint-every", 0, "--eval-every", 5, "--checkpoint", tmp_path / "c.pth"]
-    process = start(*settings, "--nproc", 2)
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW, encoding="utf-8")
+    process = start(*settings, "--nproc", RANKS, script=script)
     read_until(process, "step 3 ")
     process.send_signal(signal.SIGTERM)
-    printed, _ = process.communicate(timeout=60)
-    assert process.returncode == 143
+    printed, complaints = process.communicate(timeout=60)
+    assert process.returncode == 143, complaints
     step = int(re.search(r"stopped by SIGTERM after step (\d+); add --resume to go on", printed)[1])
     assert 3 <= torch.load(tmp_path / "c.pth", weights_only=True)["step"] == step < STEPS
     assert_nothing_is_left(process, seconds=1)
-    printed, _ = run(*settings, "--resume", by=TORCHRUN)
+    printed, _ = run(*settings, "--resume", by=(*TORCHRUN, RANKS))
     assert f"going on after step {step}" in printed
     assert_same_bits(final(tmp_path / "c.pth"), final(whole[1]))
 
@@ -227,19 +248,36 @@ def test_a_checkpoint_opens_in_the_course(whole):
     assert torch.equal(model.out_head.weight, final(whole[1])["out_head.weight"])
 
 
-def test_a_run_goes_on_with_another_number_of_processes(alone, whole, tmp_path, capsys):
+def test_a_run_goes_on_with_another_number_of_processes_and_learning_rate(alone, whole, tmp_path, capsys):
     path = tmp_path / "c.pth"
     shutil.copy(whole[1], path)
-    train_alone(*GPT, "--epochs", 3, "--checkpoint", path, "--resume")
+    train_alone(*GPT, "--epochs", 4, "--lr", 0.001, "--checkpoint", path, "--resume")
     printed = capsys.readouterr().out
     assert f"going on after step {STEPS}" in printed
-    assert "comes from 2 processes or another device: dropout will differ from now on" in printed
+    assert "comes from 3 processes or another device: dropout will differ from now on" in printed
     assert min(losses(printed)) == STEPS + 1
+    assert torch.load(path, weights_only=True)["optimizer_state_dict"]["param_groups"][0]["lr"] == 0.001
+
+
+def test_a_run_goes_on_with_steps_larger_than_the_rest_of_the_epoch(alone):
+    options = ddp_script.parse([*GPT, "--batch-size", "8"])
+    progress = {"step": 4, "epoch": 0, "examples": 16}
+    groups = ddp_script.remaining_groups(torch.arange(18), progress, 8, options)
+    assert [len(group[0]) for group in groups] == [8, 8] * 2
+    assert progress == {"step": 8, "epoch": 3, "examples": 0}
 
 
 def test_nothing_is_left_to_do(alone, whole, capsys):
     train_alone(*GPT, "--checkpoint", whole[1], "--resume")
-    assert losses(capsys.readouterr().out) == {}
+    printed = capsys.readouterr().out
+    assert losses(printed) == {}
+    assert "nothing left to do: 3 of 3 epochs are done" in printed
+
+
+def test_a_checkpoint_of_another_program_is_refused(alone, tmp_path):
+    torch.save({"model_state_dict": {}}, tmp_path / "c.pth")
+    with pytest.raises(ddp_script.SettingsError, match="c.pth is not a checkpoint of this script"):
+        train_alone(*GPT, "--checkpoint", tmp_path / "c.pth", "--resume")
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -338,7 +376,9 @@ def test_wrong_settings_need_no_traceback(tmp_path):
     (["--dropout", "1"], "--dropout must be at least 0 and below 1, got 1.0"),
     (["--task", "gpt", "--text", "nothing.txt"], "--text nothing.txt: there is no such file"),
     (["--task", "gpt", "--checkpoint", SCRIPT], "exists: add --resume to go on from it, or name another --checkpoint"),
+    (["--task", "gpt", "--checkpoint", str(ROOT / "README.md" / "c.pth")], "README.md cannot be made: File exists"),
     (["--device", "cuda", "--nproc", "1000"], "1000 processes need as many GPUs"),
+    (["--epochs", "2", "--bf16"], "--bf16 belongs to --task gpt"),
 ])
 def test_options_that_cannot_be(arguments, message, capsys):
     with pytest.raises(SystemExit) as ended:

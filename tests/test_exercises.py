@@ -1,18 +1,44 @@
-"""Every check accepts a right answer, meets plausible wrong ones with a hint, and waits for an attempt."""
+"""Every check accepts right answers in several forms, meets plausible wrong ones with a fitting hint, and waits.
 
+The attempts are a learner's. Their classes are a second copy of previous_chapters, since in a chapter a class is the
+notebook's own and not the one that the checks import.
+"""
+
+import importlib.util
+import math
+import re
+from collections import Counter
+from functools import partial
+from importlib.metadata import PackageNotFoundError, distributions, version
+from itertools import pairwise
+
+import nbformat
+import numpy as np
 import pytest
 import tiktoken
 import torch
 
 import exercises
 import previous_chapters as course
+from conftest import ROOT
+from exercises import TINY
+from extract import notebook_paths
 
 BPE = tiktoken.get_encoding("gpt2")
 
 
-def stub(*_):
-    """A starter cell's function: its body is still `...`."""
-    ...
+def second_copy_of(module):
+    """Return a module executed once more, with classes that are equal to the first one's in name only."""
+    spec = importlib.util.spec_from_file_location("learner", module.__file__)
+    copy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(copy)
+    return copy
+
+
+learner = second_copy_of(course)
+
+
+# 2.1
 
 
 def spell_out(text):
@@ -20,87 +46,357 @@ def spell_out(text):
     return ids, [BPE.decode([token]) for token in ids], BPE.decode(ids)
 
 
-def spell_letters(text):
-    return BPE.encode(text), list(text), text
+def spell_out_by_bytes(text):
+    ids = torch.tensor(BPE.encode(text))
+    pieces = tuple(BPE.decode_single_token_bytes(token).decode("utf-8", errors="replace") for token in ids.tolist())
+    return [ids, pieces, BPE.decode_bytes(ids.tolist()).decode("utf-8")]
 
 
-def copy_weights(source, target):
-    for name in ("W_query", "W_key", "W_value"):
-        setattr(target, name, torch.nn.Parameter(getattr(source, name).weight.T))
+def spell(pieces=None, together=None):
+    """Return a wrong `spell_out`: the pieces or the whole are those that a function of (ids, text) gives."""
+
+    def attempt(text):
+        ids, right_pieces, whole = spell_out(text)
+        return ids, pieces(ids, text) if pieces else right_pieces, together(ids, text) if together else whole
+
+    return attempt
+
+
+# 3.1
+
+NAMES = ("W_query", "W_key", "W_value")
+
+
+def copy_weights(source, target, change=lambda weight: weight.T, names=NAMES):
+    for name in names:
+        setattr(target, name, torch.nn.Parameter(change(getattr(source, name).weight)))
     return target
 
 
-def copy_untransposed(source, target):
-    for name in ("W_query", "W_key", "W_value"):
-        setattr(target, name, torch.nn.Parameter(getattr(source, name).weight))
+def copy_in_place(source_v2, target_v1):
+    with torch.no_grad():
+        for name, parameter in target_v1.named_parameters():
+            parameter.copy_(source_v2.get_submodule(name).weight.transpose(0, 1))
+    return target_v1
+
+
+def copy_by_dict(source, target):
+    target.load_state_dict({key.removesuffix(".weight"): value.t() for key, value in source.state_dict().items()})
     return target
 
 
-def attention(heads=12, context=1024):
+def copy_swapped(source, target):
+    copy_weights(source, target)
+    target.W_key, target.W_value = target.W_value, target.W_key
+    return target
+
+
+def copy_to_locals(source, target):
+    query, key, value = target.W_query, target.W_key, target.W_value
+    query, key, value = (torch.nn.Parameter(getattr(source, name).weight.T) for name in NAMES)
+    return target
+
+
+def copy_into_another(source, target):
+    return copy_weights(source, learner.SelfAttention_v1(4, 3))
+
+
+def copy_and_forget(source, target):
+    copy_weights(source, target)
+
+
+def copy_bare_tensors(source, target):
+    for name in NAMES:
+        setattr(target, name, getattr(source, name).weight.T)
+    return target
+
+
+def copy_the_notebooks(source, target):
+    sa_v2 = learner.SelfAttention_v2(4, 3)  # a module that lies around in the notebook
+    return copy_weights(sa_v2, target)
+
+
+def copy_and_transpose_the_source(source, target):
+    for name in NAMES:
+        layer = getattr(source, name)
+        layer.weight = torch.nn.Parameter(layer.weight.T)
+        setattr(target, name, layer.weight)
+    return target
+
+
+# 3.3
+
+
+def attention(d_in=768, d_out=768, context=1024, dropout=0.0, heads=12, bias=False):
     with torch.device("meta"):
-        return course.MultiHeadAttention(768, 768, context, 0.0, heads)
+        return learner.MultiHeadAttention(d_in, d_out, context, dropout, heads, bias)
+
+
+def wrapper():
+    with torch.device("meta"):
+        return learner.MultiHeadAttentionWrapper(768, 64, 1024, 0.0, 12)
+
+
+# 4.1
 
 
 def count_parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
-def config(emb_dim, n_layers, n_heads):
-    return {**course.GPT_CONFIG_124M, "emb_dim": emb_dim, "n_layers": n_layers, "n_heads": n_heads}
+def count_with_numpy(module):
+    total = np.int64(0)
+    for _, parameter in module.named_parameters():
+        total += np.prod(parameter.shape, dtype=np.int64)
+    return total
+
+
+def count_with_tensors(module):
+    return torch.tensor([p.nelement() for p in module.parameters()]).sum()
+
+
+def count_children(module):
+    return sum(p.numel() for child in module.children() for p in child.parameters(recurse=False))
+
+
+def count_weights(module):
+    return sum(layer.weight.numel() for layer in module.modules() if hasattr(layer, "weight"))
+
+
+def count_trainable(module):
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def count_twice(module):
+    return sum(p.numel() for layer in module.modules() for p in layer.parameters(recurse=False))
+
+
+def count_state(module):
+    seen = {value.data_ptr(): value.numel() for value in module.state_dict().values()}
+    return sum(seen.values())
+
+
+# 4.2
+
+
+def config(emb_dim, n_layers, n_heads, **changes):
+    return {**learner.GPT_CONFIG_124M, "emb_dim": emb_dim, "n_layers": n_layers, "n_heads": n_heads, **changes}
 
 
 CONFIGS = {"medium": config(1024, 24, 16), "large": config(1280, 36, 20), "xl": config(1600, 48, 25)}
 
 
+def configs_of_one_dictionary():
+    one = dict(learner.GPT_CONFIG_124M)
+    configs = {}
+    for name, wanted in CONFIGS.items():
+        one.update(wanted)
+        configs[name] = one
+    return configs
+
+
+# 4.3
+
+
 def build_with_dropouts(cfg, embedding_rate, attention_rate, shortcut_rate):
-    model = course.GPTModel(cfg)
+    model = learner.GPTModel(cfg)
     model.drop_emb.p = embedding_rate
     for block in model.trf_blocks:
         block.att.dropout.p, block.drop_shortcut.p = attention_rate, shortcut_rate
     return model
 
 
-def sampled_share(logits, temperature, position, n):
+def build_with_new_layers(cfg, embedding_rate, attention_rate, shortcut_rate):
+    model = learner.GPTModel({**cfg, "drop_rate": shortcut_rate})
+    model.drop_emb = torch.nn.Dropout(embedding_rate)
+    for name, module in model.named_modules():
+        if name.endswith("att"):
+            module.dropout = torch.nn.Dropout(attention_rate)
+    return model.eval()
+
+
+def build_first_block_only(cfg, embedding_rate, attention_rate, shortcut_rate):
+    model = learner.GPTModel(cfg)
+    model.drop_emb.p = embedding_rate
+    model.trf_blocks[0].att.dropout.p, model.trf_blocks[0].drop_shortcut.p = attention_rate, shortcut_rate
+    return model
+
+
+def build_without_attention(cfg, embedding_rate, attention_rate, shortcut_rate):
+    model = build_with_dropouts(cfg, embedding_rate, cfg["drop_rate"], shortcut_rate)
+    model.attention_rate = attention_rate
+    return model
+
+
+def build_and_change_cfg(cfg, embedding_rate, attention_rate, shortcut_rate):
+    cfg["drop_rate"] = embedding_rate
+    return build_with_dropouts(cfg, embedding_rate, attention_rate, shortcut_rate)
+
+
+def build_the_notebooks(cfg, *rates):
+    return build_with_dropouts({**TINY, "n_layers": 3}, *rates)
+
+
+def build_with_a_number(cfg, embedding_rate, attention_rate, shortcut_rate):
+    model = learner.GPTModel(cfg)
+    model.drop_emb = embedding_rate
+    return model
+
+
+# 5.1
+
+
+def sampled_share(logits, temperature, index, n):
     draws = torch.multinomial(torch.softmax(logits / temperature, dim=-1), n, replacement=True)
-    return (draws == position).float().mean().item()
+    return (draws == index).float().mean().item()
 
 
-def one_more_epoch(path, model, optimizer, loader, load_optimizer=True, load_model=True):
+def share_one_by_one(logits, temperature, index, n):
+    probas = torch.softmax(logits / temperature, dim=0)
+    draws = torch.cat([torch.multinomial(probas, num_samples=1) for _ in range(n)])
+    return torch.bincount(draws, minlength=len(logits))[index] / n
+
+
+def share_with_numpy(logits, temperature, index, n):
+    probas = torch.softmax(logits.double() / temperature, dim=-1).numpy()
+    return np.mean(np.random.default_rng(7).choice(len(probas), size=n, p=probas) == index)
+
+
+def share_of_probability(logits, temperature, index, n):
+    return torch.softmax(logits / temperature, dim=-1)[index].item()
+
+
+def share_greedy(logits, temperature, index, n):
+    return sum(torch.softmax(logits / temperature, dim=-1).argmax().item() == index for _ in range(n)) / n
+
+
+def share_in_place(logits, temperature, index, n):
+    logits /= temperature
+    return sampled_share(logits, 1.0, index, n)
+
+
+def share_of_a_thousand(logits, temperature, index, n):
+    return sampled_share(logits, temperature, index, 1000)
+
+
+def share_without_replacement(logits, temperature, index, n):
+    draws = torch.multinomial(torch.softmax(logits / temperature, dim=-1), n)
+    return (draws == index).float().mean().item()
+
+
+# 5.2 and 5.3
+
+
+def pick(temperature, top_k):
+    return {"temperature": temperature, "top_k": top_k}
+
+
+GREEDY = {"temperature": 0.0}
+
+
+# 5.4
+
+
+def one_more_epoch(path, model, optimizer, loader, load_optimizer=True, load_model=True, zero=True, step=True):
     if load_model:
-        course.load_checkpoint(path, model, optimizer if load_optimizer else None)
+        learner.load_checkpoint(path, model, optimizer if load_optimizer else None)
     losses = []
     for inputs, targets in loader:
-        optimizer.zero_grad()
-        loss = course.calc_loss_batch(inputs, targets, model, torch.device("cpu"))
+        if zero:
+            optimizer.zero_grad()
+        loss = learner.calc_loss_batch(inputs, targets, model, torch.device("cpu"))
         loss.backward()
-        optimizer.step()
+        if step:
+            optimizer.step()
         losses.append(loss.item())
     return losses
 
 
-def without_optimizer(path, model, optimizer, loader):
-    return one_more_epoch(path, model, optimizer, loader, load_optimizer=False)
+def epoch_by_hand(path, model, optimizer, loader):
+    checkpoint = torch.load(path, weights_only=True)
+    model.load_state_dict(checkpoint["model_state_dict"])
+    optimizer = torch.optim.AdamW(model.parameters())  # its settings come with its state
+    optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
+    losses = torch.zeros(len(loader))
+    for number, (inputs, targets) in enumerate(loader):
+        model.train()
+        logits = model(inputs)
+        losses[number] = torch.nn.functional.cross_entropy(logits.permute(0, 2, 1), targets)
+        model.zero_grad()
+        torch.nn.functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).backward()
+        optimizer.step()
+    return losses.detach()
 
 
-def without_model(path, model, optimizer, loader):
-    return one_more_epoch(path, model, optimizer, loader, load_model=False)
+def epoch_in_eval_mode(path, model, optimizer, loader):
+    return one_more_epoch(path, model.eval(), optimizer, loader)
 
 
-def settings(max_length, stride):
-    return {"max_length": max_length, "stride": stride}
+def epoch_loaded_late(path, model, optimizer, loader):
+    losses = one_more_epoch(path, model, optimizer, loader, load_model=False)
+    learner.load_checkpoint(path, model, optimizer)
+    return losses
+
+
+def epoch_with_loss_after_step(path, model, optimizer, loader):
+    learner.load_checkpoint(path, model, optimizer)
+    losses = []
+    for inputs, targets in loader:
+        optimizer.zero_grad()
+        learner.calc_loss_batch(inputs, targets, model, torch.device("cpu")).backward()
+        optimizer.step()
+        losses.append(learner.calc_loss_batch(inputs, targets, model, torch.device("cpu")).item())
+    return losses
+
+
+def epoch_mean(path, model, optimizer, loader):
+    return sum(one_more_epoch(path, model, optimizer, loader)) / len(loader)
+
+
+# 5.5
 
 
 def story_losses(gpt, train_loader, val_loader, device):
-    with course.eval_mode(gpt), torch.no_grad():
-        return tuple(course.calc_loss_loader(loader, gpt, device) for loader in (train_loader, val_loader))
+    with learner.eval_mode(gpt), torch.no_grad():
+        return tuple(learner.calc_loss_loader(loader, gpt, device) for loader in (train_loader, val_loader))
+
+
+def losses_by_hand(gpt, train_loader, val_loader, device):
+    gpt.eval()
+    means = []
+    for loader in (train_loader, val_loader):
+        total = 0.0
+        for inputs, targets in loader:
+            logits = gpt(inputs.to(device))
+            total += torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten().to(device)).detach()
+        means.append(total / len(loader))
+    gpt.train()
+    return means
 
 
 def losses_with_dropout(gpt, train_loader, val_loader, device):
-    return tuple(course.calc_loss_loader(loader, gpt, device) for loader in (train_loader, val_loader))
+    return tuple(learner.calc_loss_loader(loader, gpt, device) for loader in (train_loader, val_loader))
 
 
-def losses_of_one_batch(gpt, train_loader, val_loader, device):
-    return course.evaluate_model(gpt, train_loader, val_loader, device, 1)
+def losses_half_with_dropout(gpt, train_loader, val_loader, device):
+    train_loss = learner.calc_loss_loader(train_loader, gpt, device)
+    gpt.eval()
+    return train_loss, learner.calc_loss_loader(val_loader, gpt, device)
+
+
+def losses_of_some_batches(gpt, train_loader, val_loader, device):
+    return learner.evaluate_model(gpt, train_loader, val_loader, device, eval_iter=5)
+
+
+def losses_of_another_model(gpt, train_loader, val_loader, device):
+    return story_losses(learner.GPTModel(TINY), train_loader, val_loader, device)
+
+
+def change_losses(change):
+    return lambda gpt, train, val, device: change(*story_losses(gpt, train, val, device), len(train), len(val))
+
+
+# 5.6
 
 
 def config_from_settings(settings, **changes):
@@ -109,55 +405,401 @@ def config_from_settings(settings, **changes):
             **changes}
 
 
-STARTERS = {
-    "2.1": (stub,), "2.2": (settings(..., ...), settings(..., ...)), "3.1": (stub,), "3.2": (...,), "3.3": (...,),
-    "4.1": (stub,), "4.2": ({"medium": ..., "large": ..., "xl": ...},), "4.3": (stub,), "5.1": (stub,),
-    "5.2": ({"temperature": ..., "top_k": ...},) * 2, "5.3": ([..., ...],),
-    "5.4": (lambda path, model, optimizer, loader: ...,), "5.5": (stub,), "5.6": (stub,),
-}
+def config_by_renaming(settings):
+    ours = {"n_vocab": "vocab_size", "n_ctx": "context_length", "n_embd": "emb_dim", "n_head": "n_heads",
+            "n_layer": "n_layers"}
+    result = dict(learner.GPT_CONFIG_124M)
+    result.update((ours[name], value) for name, value in settings.items())
+    result["qkv_bias"] = True
+    return result
+
+
+def config_of_one_dictionary(settings, one=dict(course.GPT_CONFIG_124M)):  # noqa: B006  (the mistake to be found)
+    one.update(config_from_settings(settings))
+    return one
+
+
+def config_by_size(settings):
+    sizes = {size["emb_dim"]: size for size in learner.model_configs.values()}
+    return config_from_settings(settings, **sizes[settings["n_embd"]])
+
+
+def config_with_changed_settings(settings):
+    settings["qkv_bias"] = True
+    return config_from_settings(settings)
+
+
+# A.1
+
+
+def same_version(installed, pinned):
+    return installed.split("+")[0] == pinned
+
+
+def not_as_pinned(lines, same=same_version, absent=None):
+    found = []
+    for line in lines:
+        name, pinned = line.split("==")
+        try:
+            if not same(version(name), pinned):
+                found.append(name)
+        except PackageNotFoundError:
+            if absent is None:
+                found.append(name)
+    return found
+
+
+def not_as_pinned_by_listing(lines):
+    installed = {f"{found.name}=={found.version.partition('+')[0]}" for found in distributions()}
+    return {line.partition("==")[0] for line in lines if line not in installed}
+
+
+def not_as_pinned_without_try(lines):
+    return [line.split("==")[0] for line in lines if version(line.split("==")[0]) != line.split("==")[1]]
+
+
+def pinned_begins_with_it(installed, pinned):
+    return pinned.startswith(installed.split("+")[0])
+
+
+def first_two_parts(installed, pinned):
+    return installed.split(".")[:2] == pinned.split(".")[:2]
+
+
+# A.2
+
+
+def gradients(x, y, w, b, square=lambda a, y: 2 * (a - y), tanh=lambda a: 1 - a**2, by_w=lambda x: x):
+    a = math.tanh(w * x + b)
+    return square(a, y) * tanh(a) * by_w(x), square(a, y) * tanh(a)
+
+
+def gradients_in_one_formula(x, y, w, b):
+    z = torch.tensor(w * x + b, dtype=torch.float64)
+    for_b = 2 * (torch.tanh(z) - y) / torch.cosh(z) ** 2
+    return [for_b * x, for_b]
+
+
+def gradients_by_trying(x, y, w, b):
+    return np.array([(loss(1e-6) - loss(-1e-6)) / 2e-6 for loss in (
+        lambda step: (math.tanh((w + step) * x + b) - y) ** 2, lambda step: (math.tanh(w * x + b + step) - y) ** 2)])
+
+
+# A.3
+
+
+def parameters_by_widths(widths):
+    return sum((before + 1) * after for before, after in pairwise(widths))
+
+
+def parameters_with_numpy(widths):
+    widths = np.array(widths)
+    return widths[:-1] @ widths[1:] + widths[1:].sum()
+
+
+def parameters_by_building(widths):
+    layers = [torch.nn.Linear(before, after) for before, after in pairwise(widths)]
+    return sum(p.numel() for layer in layers for p in layer.parameters())
+
+
+def weights_of(widths):
+    return sum(before * after for before, after in pairwise(widths))
+
+
+def parameters_by_emptying(widths):
+    total = 0
+    while len(widths) > 1:
+        before = widths.pop(0)
+        total += before * widths[0] + widths[0]
+    return total
+
+
+# A.4
+
+
+def winning_size(sizes, cpu_seconds, gpu_seconds):
+    best = 0
+    for size, cpu, gpu in zip(reversed(sizes), reversed(cpu_seconds), reversed(gpu_seconds), strict=False):
+        if gpu >= cpu:
+            break
+        best = size
+    return best
+
+
+def winning_size_with_numpy(sizes, cpu_seconds, gpu_seconds):
+    if not gpu_seconds:
+        return 0
+    loses = np.flatnonzero(np.array(gpu_seconds) >= np.array(cpu_seconds))
+    start = loses[-1] + 1 if len(loses) else 0
+    return np.array([*sizes, 0])[start]
+
+
+def first_win(sizes, cpu_seconds, gpu_seconds):
+    return next((s for s, cpu, gpu in zip(sizes, cpu_seconds, gpu_seconds, strict=False) if gpu < cpu), 0)
+
+
+def first_of_two_wins(sizes, cpu_seconds, gpu_seconds):
+    wins = [gpu < cpu for cpu, gpu in zip(cpu_seconds, gpu_seconds, strict=False)]
+    return next((sizes[i] for i in range(len(wins) - 1) if wins[i] and wins[i + 1] and wins[-1]), 0)
+
+
+def winning_size_or(otherwise):
+    return lambda sizes, cpu, gpu: winning_size(sizes, cpu, gpu) or otherwise
+
+
+# All attempts
+
+
 RIGHT = [
-    ("2.1", spell_out), ("2.2", settings(2, 2), settings(8, 2)), ("3.1", copy_weights), ("3.2", 1),
-    ("3.3", attention()), ("4.1", count_parameters), ("4.2", CONFIGS), ("4.3", build_with_dropouts),
-    ("5.1", sampled_share), ("5.2", {"temperature": 0.1, "top_k": 3}, {"temperature": 5, "top_k": 9}),
-    ("5.2", {"temperature": 0.0, "top_k": 9}, {"temperature": 3.0, "top_k": 9}),
-    ("5.3", [{"temperature": 0.0}, {"temperature": 2.0, "top_k": 1}]), ("5.4", one_more_epoch),
-    ("5.5", story_losses), ("5.6", config_from_settings),
+    ("2.1", spell_out), ("2.1", spell_out_by_bytes),
+    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": 2}),
+    ("2.2", {"stride": np.int64(2), "max_length": np.int64(2)}, dict(stride=2, max_length=8)),
+    ("3.1", copy_weights), ("3.1", copy_in_place), ("3.1", copy_by_dict),
+    ("3.2", 1), ("3.2", np.int64(2) // 2), ("3.2", torch.tensor(1)),
+    ("3.3", attention()), ("3.3", learner.MultiHeadAttention(768, 768, 1024, dropout=0.0, num_heads=12).eval()),
+    ("3.3", type("MyAttention", (learner.MultiHeadAttention,), {})(768, 768, 1024, 0, 12)),
+    ("4.1", count_parameters), ("4.1", count_with_numpy), ("4.1", count_with_tensors),
+    ("4.2", CONFIGS), ("4.2", {name: {**cfg, "drop_rate": 0.0, "name": name} for name, cfg in CONFIGS.items()}),
+    ("4.3", build_with_dropouts), ("4.3", build_with_new_layers),
+    ("5.1", sampled_share), ("5.1", share_one_by_one), ("5.1", share_with_numpy),
+    ("5.2", pick(0.1, 3), pick(5, 9)), ("5.2", pick(torch.tensor(0.0), np.int64(9)), pick(3.0, None)),
+    ("5.2", pick(100.0, 1), pick(50, 6)),
+    ("5.3", [GREEDY, pick(2.0, 1)]), ("5.3", (pick(0.5, 1), dict(top_k=1, temperature=9))), ("5.3", [{}, pick(1, 1)]),
+    ("5.4", one_more_epoch), ("5.4", epoch_by_hand),
+    ("5.5", story_losses), ("5.5", losses_by_hand), ("5.5", change_losses(lambda a, b, *_: np.array([a, b]))),
+    ("5.6", config_from_settings), ("5.6", config_by_renaming),
+    ("A.1", not_as_pinned), ("A.1", not_as_pinned_by_listing),
+    ("A.2", gradients), ("A.2", gradients_in_one_formula), ("A.2", gradients_by_trying),
+    ("A.3", parameters_by_widths), ("A.3", parameters_with_numpy), ("A.3", parameters_by_building),
+    ("A.4", winning_size), ("A.4", winning_size_with_numpy),
 ]
 WRONG = [
-    ("2.1", "each text must be one id", spell_letters), ("2.1", "return three things", lambda text: BPE.encode(text)),
-    ("2.2", "rows have 4 ids", settings(4, 2), settings(8, 2)),
-    ("2.2", "look at the stride", settings(2, 2), settings(8, 8)),
-    ("2.2", "raised ValueError", settings(0, 2), settings(8, 2)),
-    ("3.1", "transposed", copy_untransposed), ("3.1", "different outputs", lambda source, target: target),
+    ("2.1", "one id decoded alone", spell(pieces=lambda ids, text: list(text))),
+    ("2.1", "a space is part of a token", spell(pieces=lambda ids, text: [BPE.decode([i]).strip() for i in ids])),
+    ("2.1", "to a text, not to a bytes", spell(pieces=lambda ids, text: BPE.decode_tokens_bytes(ids))),
+    ("2.1", "no space but", spell(together=lambda ids, text: " ".join(BPE.decode([i]) for i in ids))),
+    ("2.1", "falls apart", spell(together=lambda ids, text: "".join(BPE.decode([i]) for i in ids))),
+    ("2.1", "one text, not to a list", spell(together=lambda ids, text: [text])),
+    ("2.1", "must give 'Akwirw ier' back, not 'Akwirwier'", spell(together=lambda ids, text: text.replace(" ", ""))),
+    ("2.1", "return three things", BPE.encode), ("2.1", "return three things", lambda text: text),
+    ("2.1", "other ids", lambda text: (list(text.encode()), list(text), text)),
+    ("2.1", "first come the ids", lambda text: (list(text), BPE.encode(text), text)),
+    ("2.1", "does your function use its argument", lambda text: spell_out("Akwirw ier")),
+    ("2.1", "is its `return` missing", lambda text: print(end=spell_out(text)[2][:0])),
+    ("2.1", "without calling it, not a tuple", spell_out("Akwirw ier")),
+    ("2.2", "first loader: your rows are longer", dict(max_length=4, stride=2), dict(max_length=8, stride=2)),
+    ("2.2", "second loader: your rows are shorter", dict(max_length=2, stride=2), dict(max_length=4, stride=2)),
+    ("2.2", "second loader: .* too late .* stride", dict(max_length=2, stride=2), dict(max_length=8, stride=8)),
+    ("2.2", "first loader: .* too early .* stride", dict(max_length=2, stride=1), dict(max_length=8, stride=2)),
+    ("2.2", "each loader has the other's", dict(max_length=8, stride=2), dict(max_length=2, stride=2)),
+    ("2.2", "second loader: max_length and stride may be", dict(max_length=2, stride=2), dict(max_length=2, stride=8)),
+    ("2.2", "positive whole numbers", dict(max_length=0, stride=2), dict(max_length=8, stride=2)),
+    ("2.2", "positive whole numbers", dict(max_length=2, stride=2), dict(max_length="8", stride=2)),
+    ("2.2", "give a dict with", (2, 2), (8, 2)), ("2.2", "give a dict with", {"length": 2}, {"length": 8}),
+    ("3.1", "transposed", partial(copy_weights, change=lambda weight: weight)),
+    ("3.1", "changing the shape is not", partial(copy_weights, change=lambda weight: weight.reshape(4, 3))),
+    ("3.1", "W_key .* what it was before", partial(copy_weights, names=["W_query"])),
+    ("3.1", "W_query .* what it was before", copy_to_locals), ("3.1", "before", lambda source, target: target),
+    ("3.1", "W_key holds the numbers of W_value", copy_swapped),
     ("3.1", "return the SelfAttention_v1", lambda source, target: source),
-    ("3.2", r"\(2, 6, 4\)", 2), ("3.2", "positive whole number", 0.5),
+    ("3.1", "return the SelfAttention_v1", copy_into_another),
+    ("3.1", "is its `return` missing", copy_and_forget), ("3.1", "cannot assign", copy_bare_tensors),
+    ("3.1", "other numbers", copy_the_notebooks),
+    ("3.1", r"shape \(4, 3\), it has \(3, 2\)", partial(copy_weights, change=lambda weight: torch.rand(3, 2))),
+    ("3.1", "source_v2 must stay", copy_and_transpose_the_source),
+    ("3.2", "each 2 wide, give 4 numbers per word: too many", 2), ("3.2", "give 8 numbers", 4),
+    ("3.2", "whole number, not a float", 2 / 2), ("3.2", "whole number, not a float", 0.5),
+    ("3.2", "must be positive", 0), ("3.2", "not a tuple", (2, 6, 2)),
+    ("3.2", "not a MultiHeadAttentionWrapper", learner.MultiHeadAttentionWrapper(3, 2, 6, 0.0, 2)),
     ("3.3", "this module has 8", attention(heads=8)), ("3.3", "context length", attention(context=256)),
-    ("3.3", "expected a MultiHeadAttention", torch.nn.Linear(2, 2)),
-    ("4.1", "51 parameters", lambda module: sum(1 for _ in module.parameters())),
-    ("4.2", "xl has", {**CONFIGS, "xl": config(1600, 36, 25)}),
-    ("4.2", "64 wide", {**CONFIGS, "large": config(1280, 36, 16)}),
+    ("3.3", "have a bias", attention(bias=True)), ("3.3", "dropout must be 0.0, it is 0.1", attention(dropout=0.1)),
+    ("3.3", "768 numbers go in and 64 come out", attention(d_out=64, heads=1)),
+    ("3.3", "that is the class", learner.MultiHeadAttention),
+    ("3.3", "not a MultiHeadAttentionWrapper", wrapper()), ("3.3", "not an int", 2_360_064),
+    ("4.1", "number of tensors", lambda module: len(list(module.parameters()))),
+    ("4.1", "are the biases counted", count_weights), ("4.1", "layers inside of layers", count_children),
+    ("4.1", "first dimension", lambda module: sum(len(p) for p in module.parameters())),
+    ("4.1", "number of bytes", lambda module: sum(p.nbytes for p in module.parameters())),
+    ("4.1", "no gradient", count_trainable), ("4.1", "two layers share", count_twice),
+    ("4.1", "buffers", count_state), ("4.1", "4722432 for every module", lambda module: 4_722_432),
+    ("4.1", "not a float", lambda module: float(count_parameters(module))),
+    ("4.1", "not a Sequential", lambda module: module), ("4.1", "not a str", lambda m: f"{count_parameters(m):,}"),
+    ("4.1", "count them on paper", lambda module: count_parameters(module) + 1),
+    ("4.1", "raised IndexError", lambda module: sum(p.shape[0] * p.shape[1] for p in module.parameters())),
+    ("4.2", "xl: n_layers must not be 36;", {**CONFIGS, "xl": config(1600, 36, 25)}),
+    ("4.2", "large: n_heads must not be 12 .still", {**CONFIGS, "large": config(1280, 36, 12)}),
+    ("4.2", "medium: n_layers and n_heads are swapped", {**CONFIGS, "medium": config(1024, 16, 24)}),
     ("4.2", "'xl' is missing", {"medium": CONFIGS["medium"], "large": CONFIGS["large"]}),
-    ("4.3", "attention dropout", lambda cfg, a, b, c: build_with_dropouts(cfg, a, c, b)),
-    ("4.3", "embedding dropout", lambda cfg, a, b, c: course.GPTModel({**cfg, "drop_rate": 0.7})),
-    ("5.1", "your share", lambda logits, temperature, position, n: sampled_share(logits, 1.0, position, n)),
-    ("5.1", "count draws", lambda logits, t, position, n: torch.softmax(logits / t, dim=-1)[position].item()),
-    ("5.2", "facts", {"temperature": 2.0, "top_k": 9}, {"temperature": 5, "top_k": 9}),
-    ("5.2", "ideas", {"temperature": 0.1, "top_k": 9}, {"temperature": 5, "top_k": 2}),
-    ("5.3", "another text", [{"temperature": 0.0}, {"temperature": 5.0, "top_k": 40}]),
-    ("5.3", "another way", [{"temperature": 0.0}, {"top_k": 5}]), ("5.3", "at least two", [{"top_k": 1}]),
-    ("5.4", "was the model loaded", without_model), ("5.4", "was the optimizer loaded", without_optimizer),
-    ("5.5", "is dropout off", losses_with_dropout), ("5.5", "all batches", losses_of_one_batch),
-    ("5.5", "two numbers", lambda *arguments: 3.75),
-    ("5.6", "'qkv_bias' is False", lambda settings: config_from_settings(settings, qkv_bias=False)),
-    ("5.6", "'context_length' is 1024", lambda settings: config_from_settings(settings, context_length=1024)),
-    ("5.6", "raised KeyError", lambda settings: {"emb_dim": settings["n_embd"]}),
-    ("5.4", "one loss per batch", lambda path, m, o, loader: one_more_epoch(path, m, o, loader)[:1]),
+    ("4.2", "medium lacks context_length, drop_rate", {**CONFIGS, "medium": {"emb_dim": 1024, "n_layers": 24}}),
+    ("4.2", "medium is one dictionary under several names", configs_of_one_dictionary()),
+    ("4.2", "context_length must not be 256", {name: {**c, "context_length": 256} for name, c in CONFIGS.items()}),
+    ("4.2", "qkv_bias must not be True", {name: {**c, "qkv_bias": True} for name, c in CONFIGS.items()}),
+    ("4.2", "must be a dict, not a tuple", {name: (1024, 24, 16) for name in CONFIGS}),
+    ("4.2", "a dict of configurations, not a list", list(CONFIGS.values())),
+    ("4.3", "the attention dropout of block 0 has the shortcut rate",
+     lambda cfg, a, b, c: build_with_dropouts(cfg, a, c, b)),
+    ("4.3", "attention dropout of block 0 has the embedding",
+     lambda cfg, a, *_: learner.GPTModel({**cfg, "drop_rate": a})),
+    ("4.3", "embedding dropout still has", lambda cfg, *_: learner.GPTModel(cfg)),
+    ("4.3", "attention dropout of block 0 still has", build_without_attention),
+    ("4.3", "attention dropout of block 1 still has", build_first_block_only),
+    ("4.3", "embedding dropout is 0.7, a rate", lambda cfg, a, b, c: build_with_dropouts(cfg, 0.7, b, c)),
+    ("4.3", "change a copy", build_and_change_cfg), ("4.3", "other sizes", build_the_notebooks),
+    ("4.3", "return a GPTModel, not a dict", lambda cfg, *_: cfg), ("4.3", "cannot assign", build_with_a_number),
+    ("4.3", "raised TypeError", lambda cfg: build_with_dropouts(cfg, 0.1, 0.1, 0.1)),
+    ("5.1", "do you use yours", lambda logits, temperature, index, n: sampled_share(logits, 1.0, index, n)),
+    ("5.1", "does the opposite", lambda logits, t, index, n: sampled_share(logits, 1 / t, index, n)),
+    ("5.1", "no count divided by n", share_of_probability), ("5.1", "no count divided by n", share_of_a_thousand),
+    ("5.1", "all the other", lambda *arguments: 1 - sampled_share(*arguments)),
+    ("5.1", "between 0 and 1", lambda *arguments: 10_007 * sampled_share(*arguments)),
+    ("5.1", "share of index 6, not of 4", lambda logits, t, index, n: sampled_share(logits, t, 6, n)),
+    ("5.1", "always take the best", share_greedy), ("5.1", "changes the logits", share_in_place),
+    ("5.1", "without replacement", share_without_replacement),
+    ("5.1", "return one number", lambda logits, t, index, n: torch.softmax(logits / t, dim=-1)),
+    ("5.1", "return one number", lambda logits, t, index, n: [sampled_share(logits, t, index, n)]),
+    ("5.2", "facts: 2.5 words are in play, too many", pick(1.0, 9), pick(5, 9)),
+    ("5.2", "facts: .* too many", pick(2.0, 3), pick(5, 9)),
+    ("5.2", "ideas: top_k keeps 3 words", pick(0.1, 9), pick(5, 3)),
+    ("5.2", "ideas: only 2.5 words .* temperature is too low", pick(0.1, 9), pick(1.0, 9)),
+    ("5.2", "swapped", pick(5, 9), pick(0.1, 9)), ("5.2", "top_k cannot be 50", pick(0.1, 50), pick(5, 50)),
+    ("5.2", "prefer the worst", pick(-1.0, 9), pick(5, 9)), ("5.2", "not a float", pick(0.1, 2.5), pick(5, 9)),
+    ("5.2", "temperature must be a number", pick("low", 1), pick("high", 9)),
+    ("5.2", "facts: give a dict", 0.1, 5), ("5.2", "facts: give a dict", {"temperature": 0.0}, pick(5, 9)),
+    ("5.3", "leaves 40 words to draw from", [GREEDY, pick(5.0, 40)]),
+    ("5.3", "leaves 2 words to draw from", [GREEDY, pick(0.01, 2)]),
+    ("5.3", "rare, but not impossible", [GREEDY, {"temperature": 0.01}]),
+    ("5.3", "rare, but not impossible", [{"temperature": 1e-6}, GREEDY]),
+    ("5.3", "another way", [GREEDY, {"top_k": 5}]), ("5.3", "another way", [{}, pick(0.0, 1)]),
+    ("5.3", "at least two", [pick(1.0, 1)]), ("5.3", "the same", [GREEDY, {"temperature": 0}]),
+    ("5.3", "list of dicts", {"temperature": 0.0, "top_k": 1}), ("5.3", "list of dicts", [0.0, 1.0]),
+    ("5.3", "raised TypeError", [GREEDY, {"temp": 1.0}]),
+    ("5.4", "was the checkpoint loaded", partial(one_more_epoch, load_model=False)),
+    ("5.4", "was the checkpoint loaded", epoch_loaded_late),
+    ("5.4", "was its state loaded", partial(one_more_epoch, load_optimizer=False)),
+    ("5.4", "gradients of earlier batches", partial(one_more_epoch, zero=False)),
+    ("5.4", "never change", partial(one_more_epoch, step=False)), ("5.4", "eval mode", epoch_in_eval_mode),
+    ("5.4", "first loss is not that of the first batch", epoch_with_loss_after_step),
+    ("5.4", "later ones are not", lambda path, m, o, loader: one_more_epoch(path, m, o, [*loader[:2], *loader[:2]])),
+    ("5.4", "one number per batch, not a float", epoch_mean),
+    ("5.4", "1 for 4 batches", lambda path, m, o, loader: one_more_epoch(path, m, o, loader)[:1]),
+    ("5.4", "8 for 4 batches", lambda path, m, o, loader: one_more_epoch(path, m, o, loader * 2)),
+    ("5.4", "one number per batch", lambda path, model, optimizer, loader: loader),
+    ("5.5", "dropout was on", losses_with_dropout), ("5.5", "dropout was on", losses_half_with_dropout),
+    ("5.5", "not all batches .* called 10 times for 20", losses_of_some_batches),
+    ("5.5", "first the training loss", change_losses(lambda a, b, *_: (b, a))),
+    ("5.5", "sums", change_losses(lambda a, b, m, n: (a * m, b * n))),
+    ("5.5", "perplexities", change_losses(lambda a, b, *_: (np.exp(a), np.exp(b)))),
+    ("5.5", "not those of the model", losses_of_another_model), ("5.5", "not those of", lambda *_: (3.75, 3.56)),
+    ("5.5", "two numbers", change_losses(lambda a, b, *_: (a + b) / 2)),
+    ("5.5", "not the mean losses", change_losses(lambda a, b, *_: (a, a))),
+    ("5.6", "switch qkv_bias on", lambda settings: config_from_settings(settings, qkv_bias=False)),
+    ("5.6", "context_length is 1024, whatever", lambda settings: config_from_settings(settings, context_length=1024)),
+    ("5.6", "n_heads holds the settings' n_layer",
+     lambda s: config_from_settings(s, n_heads=s["n_layer"], n_layers=s["n_head"])),
+    ("5.6", "also needs vocab_size, context_length", lambda settings: {"emb_dim": settings["n_embd"]}),
+    ("5.6", "it knows no other names", lambda settings: settings), ("5.6", "raised KeyError", config_by_size),
+    ("5.6", "needs drop_rate:", lambda s: {k: v for k, v in config_from_settings(s).items() if k != "drop_rate"}),
+    ("5.6", "make a new dict", config_with_changed_settings), ("5.6", "make a new one", config_of_one_dictionary),
+    ("5.6", "vocab_size is 50257, whatever", lambda _: dict(course.GPT_CONFIG_124M)),
+    ("5.6", "not a GPTModel", lambda settings: learner.GPTModel(config_from_settings(settings))),
+    ("A.1", "no-such-package is absent", partial(not_as_pinned, absent="ignored")),
+    ("A.1", "raised PackageNotFoundError", not_as_pinned_without_try),
+    ("A.1", "installed as .*, not as", lambda lines: not_as_pinned(lines, same=lambda installed, pinned: True)),
+    ("A.1", "every part .* counts", partial(not_as_pinned, same=first_two_parts)),
+    ("A.1", "because it begins alike", partial(not_as_pinned, same=str.startswith)),
+    ("A.1", "torch is installed as", partial(not_as_pinned, same=str.__eq__)),
+    ("A.1", "newer version .* too", partial(not_as_pinned, same=lambda installed, pinned: installed >= pinned)),
+    ("A.1", "older version .* too", partial(not_as_pinned, same=pinned_begins_with_it)),
+    ("A.1", "wanted are the others", lambda lines: [name for name in ("numpy", "tiktoken", "tqdm")]),
+    ("A.1", "all installed", lambda lines: ["torch"]),
+    ("A.1", "without the versions", lambda lines: [line for line in lines if not_as_pinned([line])] or list(lines)),
+    ("A.1", "list of names, not an int", lambda lines: len(not_as_pinned(lines))),
+    ("A.1", "is its `return` missing", lambda lines: print(end="")),
+    ("A.2", "swapped", lambda *numbers: gradients(*numbers)[::-1]),
+    ("A.2", "multiplied on its way", partial(gradients, by_w=lambda x: 1)),
+    ("A.2", "missing, the tanh", partial(gradients, tanh=lambda a: 1)),
+    ("A.2", "missing, the square", partial(gradients, square=lambda a, y: 1)),
+    ("A.2", "a factor is missing", partial(gradients, square=lambda a, y: a - y)),
+    ("A.2", "signs are turned", partial(gradients, square=lambda a, y: 2 * (y - a))),
+    ("A.2", "slope of the sigmoid", partial(gradients, tanh=lambda a: a * (1 - a))),
+    ("A.2", "not the slope of the square", partial(gradients, square=lambda a, y: 2 * (a - y) ** 2)),
+    ("A.2", "autograd finds other numbers", partial(gradients, tanh=lambda a: 1 + a**2)),
+    ("A.2", "return two numbers", lambda *numbers: gradients(*numbers)[0]),
+    ("A.3", "where are the biases", weights_of),
+    ("A.3", "the input has no biases", lambda widths: weights_of(widths) + sum(widths)),
+    ("A.3", "that it gives, not that it gets", lambda widths: weights_of(widths) + sum(widths[:-1])),
+    ("A.3", "more than one bias", lambda widths: weights_of(widths) + len(widths) - 1),
+    ("A.3", "last layer is missing", lambda widths: parameters_by_widths(widths[:-1])),
+    ("A.3", "go layer by layer", lambda widths: 777), ("A.3", "where are the biases", math.prod),
+    ("A.3", "changes the list", parameters_by_emptying), ("A.3", "one whole number", lambda widths: widths),
+    ("A.4", "not its place", lambda *lists: lists[0].index(winning_size(*lists))),
+    ("A.4", "once by luck", first_win),
+    ("A.4", "not only at the next", first_of_two_wins),
+    ("A.4", "where both need the same", lambda s, c, g: winning_size(s, [x + 1e-9 for x in c], g)),
+    ("A.4", "who needs less time", lambda sizes, cpu, gpu: first_win(sizes, gpu, cpu)),
+    ("A.4", "the smallest of the sizes", lambda sizes, cpu, gpu: max(sizes)),
+    ("A.4", "from the first size on", lambda s, c, g: 0 if g and g[2] < c[2] else winning_size(s, c, g)),
+    ("A.4", "never wins", winning_size_or(1024)), ("A.4", "is its `return` missing", winning_size_or(None)),
+    ("A.4", "one of the sizes, or 0", lambda *lists: f"from {winning_size(*lists)} on"),
+    ("A.4", "loses at the largest", lambda s, c, g: winning_size(s, c, g) or (8 if g and g[0] < c[0] else 0)),
+    ("A.4", "without a GPU", lambda s, c, g: winning_size(s, c, g) if g else max(s)),
+    ("A.4", "raised IndexError", lambda s, c, g: winning_size(s, c, g) if g[0] else 0),
 ]
+PARTIAL = [  # a `...` is left somewhere
+    ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
+    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": ...}),
+    ("4.2", {**CONFIGS, "xl": ...}), ("4.2", {**CONFIGS, "xl": config(1600, ..., 25)}),
+    ("4.3", lambda cfg, *rates: learner.GPTModel(...)), ("5.1", lambda logits, t, index, n: logits / ...),
+    ("5.2", pick(0.1, 9), pick(..., 9)), ("5.3", [GREEDY, ...]), ("5.3", [GREEDY, pick(1.0, ...)]),
+    ("5.4", lambda path, model, optimizer, loader: [..., ...]), ("5.5", lambda gpt, train, val, device: (0.0, ...)),
+    ("5.6", lambda settings: config_from_settings(settings, qkv_bias=...)), ("A.2", lambda x, y, w, b: (..., ...)),
+    ("A.4", lambda sizes, cpu_seconds, gpu_seconds: [size for size in ...]),
+]
+SOLUTIONS = {  # what no message may contain
+    "2.1": r"\w*code\(", "2.2": r"\d", "3.1": r"\.T\b|\.mT|\.t\(|transpose\(", "3.2": r"\b1\b",
+    "3.3": r"2,?360,?064|MultiHeadAttention\(", "4.1": r"\b51\b|\b26\b|2,?360,?064|numel|nelement",
+    "4.2": r"406,?212|838,?220|1,?637,?792|\b(1024|1280|1600)\b", "4.3": r"\.p\b|Dropout\(",
+    "5.1": r"multinomial|softmax|probabilit(y|ies) (is|are) ", "5.2": r"top_k\W+1\b|temperature\W+0\b",
+    "5.3": r"'?top_k'?\W+1\b", "5.4": r"load_|zero_grad|\.step|\d\.\d", "5.5": r"eval\(|eval_mode|no_grad|\d\.\d",
+    "5.6": r"settings\[", "A.1": r"version\(|\bexcept\b", "A.2": r"2 ?[·*]|1 ?[-−]|cosh",
+    "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b", "A.4": r"revers|last|before",
+}
 
 
-def test_every_exercise_is_tried():
-    assert list(STARTERS) == list(exercises.CHECKS)
-    assert {number for number, *_ in RIGHT} == {number for number, *_ in WRONG} == set(exercises.CHECKS)
+def starters():
+    """Return {number: what the starter cells of the chapters hand to the check}."""
+    found = {}
+    for path in notebook_paths(ROOT / "notebooks"):
+        cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+        for starter, cell in zip(cells, cells[1:], strict=False):
+            if starter.source.startswith("# exercise "):
+                namespace = {}
+                exec(starter.source, namespace)
+                number, names = re.search(r'^check\("(.+?)", (.+)\)$', cell.source, flags=re.MULTILINE).groups()
+                found[number] = [namespace[name] for name in names.split(", ")]
+    return found
+
+
+STARTERS = starters()
+
+
+def attempts(pairs):
+    """Give every attempt at an exercise a readable id: its number and its place among those at that exercise."""
+    seen, params = Counter(), []
+    for number, *rest in pairs:
+        seen[number] += 1
+        params.append(pytest.param(number, *rest, id=f"{number}-{seen[number]}"))
+    return params
+
+
+def test_every_exercise_is_tried_often_enough():
+    right, wrong = Counter(number for number, *_ in RIGHT), Counter(number for number, *_ in WRONG)
+    assert list(STARTERS) == list(SOLUTIONS) == list(exercises.CHECKS)
+    for number in exercises.CHECKS:
+        assert right[number] >= 2, f"{number} has {right[number]} right answers"
+        assert wrong[number] >= 3, f"{number} has {wrong[number]} wrong answers"
+        hints = {hint for exercise, hint, *_ in WRONG if exercise == number}
+        assert len(hints) >= 3, f"{number}: {hints}"
 
 
 @pytest.mark.parametrize("number", STARTERS)
@@ -166,28 +808,54 @@ def test_a_starter_is_not_attempted(number, capsys):
     assert capsys.readouterr().out == f"{number}: not attempted yet\n"
 
 
-@pytest.mark.parametrize(("number", "attempt"), [(number, attempt) for number, *attempt in RIGHT])
+@pytest.mark.parametrize(("number", "attempt"), attempts((number, attempt) for number, *attempt in PARTIAL))
+def test_a_partial_answer_is_not_attempted(number, attempt):
+    assert exercises.judge(number, *attempt) == ("not attempted yet", "")
+
+
+@pytest.mark.parametrize(("number", "attempt"), attempts((number, attempt) for number, *attempt in RIGHT))
 def test_a_right_answer(number, attempt):
     status, message = exercises.judge(number, *attempt)
     assert status == "right", message
     assert message
 
 
-@pytest.mark.parametrize(("number", "hint", "attempt"), [(number, hint, attempt) for number, hint, *attempt in WRONG])
+@pytest.mark.parametrize(("number", "hint", "attempt"), attempts((n, hint, attempt) for n, hint, *attempt in WRONG))
 def test_a_wrong_answer_gets_a_hint(number, hint, attempt):
-    import re
-
     status, message = exercises.judge(number, *attempt)
     assert status == "not yet"
     assert re.search(hint, message), message
+    assert not re.search(SOLUTIONS[number], message), f"gives the solution away: {message}"
+    assert "\n" not in message and len(message) < 240
+    assert hint.startswith(("raised", "cannot assign", "without replacement")) or "your code raised" not in message
 
 
 def test_code_that_fails_is_reported():
     failure = "your code raised ZeroDivisionError: division by zero"
     assert exercises.judge("2.1", lambda text: 1 / 0) == ("not yet", failure)
-    assert exercises.judge("2.1", 42) == ("not yet", "expected a function, got 42")
+
+
+def test_a_check_with_the_wrong_number_of_answers():
+    expected = 'this exercise is checked with check("2.2", first, second)'
+    assert exercises.judge("2.2", {"max_length": 2, "stride": 2}) == ("not yet", expected)
 
 
 def test_an_unknown_exercise():
     with pytest.raises(ValueError, match="no exercise '9.9'.*2.1, 2.2"):
         exercises.check("9.9", 1)
+
+
+@pytest.mark.parametrize("number", ["3.1", "5.1", "5.4"])
+def test_a_check_leaves_the_random_numbers_alone(number):
+    attempt = next(attempt for exercise, *attempt in RIGHT if exercise == number)
+    torch.manual_seed(123)
+    expected = torch.rand(3)
+    torch.manual_seed(123)
+    exercises.judge(number, *attempt)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_no_attempt_has_changed_what_the_checks_share():
+    fresh = second_copy_of(exercises)
+    assert (exercises.TINY, exercises.RIDDLE) == (fresh.TINY, fresh.RIDDLE)
+    assert course.GPT_CONFIG_124M == second_copy_of(course).GPT_CONFIG_124M

@@ -131,6 +131,18 @@ def test_every_exercise_is_asked_once_and_not_yet_solved():
     assert list(asked) == list(exercises.CHECKS)
 
 
+def test_the_solutions_pass_every_check_once_and_in_order():
+    notebook = read(ROOT / "notebooks" / f"{SOLUTIONS}.ipynb")
+    passed = []
+    for cell in code_cells(notebook):
+        for number in re.findall(r'\bcheck\("(.+?)"', cell.source):
+            assert re.fullmatch(rf"{re.escape(number)}: right: .+", text_of(cell).strip()), text_of(cell)
+            passed.append(number)
+    assert passed == list(exercises.CHECKS)
+    text = "\n".join(cell.source for cell in notebook.cells)
+    assert re.findall(r"^### Exercise (\S+) · ", text, flags=re.MULTILINE) == passed
+
+
 def test_the_readmes_picture_is_the_stored_one():
     assert cover.COVER.read_bytes() == cover.stored_cover(), "run `make extract`"
 
