@@ -1035,7 +1035,7 @@ def count_flops(cfg, batch_size, num_tokens, training=True):
     """Return the FLOPs of a training step of a `GPTModel`, or of a forward pass alone; see `flops_by_part`.
 
     Backward takes two products for each one of forward (Chowdhery et al. 2022, appendix B). What is not a matrix
-    product is left out: it is a thousandth of the arithmetic, if not of the time.
+    product is left out, as in PyTorch's `FlopCounterMode`.
 
     Args:
         cfg: a dict with the keys of GPT_CONFIG_124M.
