@@ -1006,6 +1006,13 @@ def count_parameters(cfg):
 
 
 # appendix-F-resource-accounting.ipynb, section F.3
+def check_batch(cfg, batch_size, num_tokens):
+    """Raise a ValueError unless a model of this configuration can read such a batch."""
+    if batch_size < 1 or not 1 <= num_tokens <= cfg["context_length"]:
+        raise ValueError(f"a batch needs at least one row of 1 to {cfg['context_length']} tokens, "
+                         f"got {batch_size} of {num_tokens}")
+
+
 def flops_by_part(cfg, batch_size, num_tokens):
     """Return the FLOPs of the matrix products of a forward pass through a `GPTModel`, {part: count}.
 
@@ -1019,9 +1026,7 @@ def flops_by_part(cfg, batch_size, num_tokens):
     Raises:
         ValueError: batch_size or num_tokens is below 1, or num_tokens above the context length.
     """
-    if batch_size < 1 or not 1 <= num_tokens <= cfg["context_length"]:
-        raise ValueError(f"a batch needs at least one row of 1 to {cfg['context_length']} tokens, "
-                         f"got {batch_size} of {num_tokens}")
+    check_batch(cfg, batch_size, num_tokens)
     d, tokens = cfg["emb_dim"], batch_size * num_tokens
     return {
         "projections": cfg["n_layers"] * 4 * 2 * tokens * d * d,
@@ -1321,9 +1326,7 @@ def saved_by_model(cfg, batch_size, num_tokens, dtype=torch.float32, device="cpu
     Raises:
         ValueError: batch_size or num_tokens is below 1, or num_tokens above the context length.
     """
-    if batch_size < 1 or not 1 <= num_tokens <= cfg["context_length"]:
-        raise ValueError(f"a batch needs at least one row of 1 to {cfg['context_length']} tokens, "
-                         f"got {batch_size} of {num_tokens}")
+    check_batch(cfg, batch_size, num_tokens)
     size, rows = dtype.itemsize, batch_size * num_tokens
     x = rows * cfg["emb_dim"]
     mask_size = 1 if torch.device(device).type == "cuda" else size
