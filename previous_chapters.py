@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import time
+import weakref
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 import tiktoken
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -968,3 +971,474 @@ def compute_accuracy(model, dataloader):
     if examples == 0:
         raise ValueError("the loader gives no examples")
     return correct / examples
+
+
+# -------------------- appendix-F-resource-accounting.ipynb --------------------
+
+
+# appendix-F-resource-accounting.ipynb, section F.3
+def parameters_by_part(cfg):
+    """Return how many parameters each part of a `GPTModel` has, {part: count}, all blocks together.
+
+    Args:
+        cfg: a dict with the keys of GPT_CONFIG_124M.
+    """
+    d, layers = cfg["emb_dim"], cfg["n_layers"]
+    return {
+        "embeddings": (cfg["vocab_size"] + cfg["context_length"]) * d,
+        "attention": layers * (4 * d * d + d + (3 * d if cfg["qkv_bias"] else 0)),
+        "feed forward": layers * (8 * d * d + 5 * d),
+        "norms": (2 * layers + 1) * 2 * d,
+        "head": cfg["vocab_size"] * d,
+    }
+
+
+def count_parameters(cfg):
+    """Return the number of parameters of `GPTModel(cfg)`, without building it.
+
+    The head counts separately, as it does in our model; a model whose head is its token embedding has
+    vocab_size · emb_dim parameters less.
+
+    Args:
+        cfg: a dict with the keys of GPT_CONFIG_124M.
+    """
+    return sum(parameters_by_part(cfg).values())
+
+
+# appendix-F-resource-accounting.ipynb, section F.3
+def check_batch(cfg, batch_size, num_tokens):
+    """Raise a ValueError unless a model of this configuration can read such a batch."""
+    if batch_size < 1 or not 1 <= num_tokens <= cfg["context_length"]:
+        raise ValueError(f"a batch needs at least one row of 1 to {cfg['context_length']} tokens, "
+                         f"got {batch_size} of {num_tokens}")
+
+
+def flops_by_part(cfg, batch_size, num_tokens):
+    """Return the FLOPs of the matrix products of a forward pass through a `GPTModel`, {part: count}.
+
+    A product of (B, D) and (D, K) is 2·B·D·K FLOPs. The scores of attention count in full, with the hidden future:
+    that is how `MultiHeadAttention` computes them.
+
+    Args:
+        cfg: a dict with the keys of GPT_CONFIG_124M.
+        batch_size, num_tokens: of the input.
+
+    Raises:
+        ValueError: batch_size or num_tokens is below 1, or num_tokens above the context length.
+    """
+    check_batch(cfg, batch_size, num_tokens)
+    d, tokens = cfg["emb_dim"], batch_size * num_tokens
+    return {
+        "projections": cfg["n_layers"] * 4 * 2 * tokens * d * d,
+        "scores and mixtures": cfg["n_layers"] * 2 * 2 * tokens * num_tokens * d,
+        "feed forward": cfg["n_layers"] * 2 * 2 * tokens * d * 4 * d,
+        "head": 2 * tokens * d * cfg["vocab_size"],
+    }
+
+
+def count_flops(cfg, batch_size, num_tokens, training=True):
+    """Return the FLOPs of a training step of a `GPTModel`, or of a forward pass alone; see `flops_by_part`.
+
+    Backward takes two products for each one of forward (Chowdhery et al. 2022, appendix B). What is not a matrix
+    product is left out, as in PyTorch's `FlopCounterMode`.
+
+    Args:
+        cfg: a dict with the keys of GPT_CONFIG_124M.
+        batch_size, num_tokens: of the input.
+        training: count forward and backward, not forward alone.
+    """
+    return (3 if training else 1) * sum(flops_by_part(cfg, batch_size, num_tokens).values())
+
+
+# appendix-F-resource-accounting.ipynb, section F.5
+PEAK_FLOPS_PER_SECOND = {  # as promised, for dense matrix products (data sheets of A100 and H100 SXM)
+    "A100": {"bf16": 312e12, "fp32": 19.5e12},
+    "H100": {"bf16": 989.5e12, "fp32": 67.5e12},
+}
+
+
+def mfu(flops, seconds, peak_flops_per_second):
+    """Return the model FLOPs utilisation, the share of a peak that was used (Chowdhery et al. 2022, appendix B).
+
+    Args:
+        flops: what the model needs, such as `count_flops` of a step.
+        seconds: how long it took.
+        peak_flops_per_second: of all devices together, in the number format that was used.
+
+    Returns:
+        A float; 1.0 would be the whole peak.
+
+    Raises:
+        ValueError: flops is negative, or seconds or the peak is not above 0.
+    """
+    if flops < 0 or seconds <= 0 or peak_flops_per_second <= 0:
+        raise ValueError("flops must be 0 or above, seconds and peak_flops_per_second above 0, "
+                         f"got {flops}, {seconds} and {peak_flops_per_second}")
+    return flops / (seconds * peak_flops_per_second)
+
+
+# appendix-F-resource-accounting.ipynb, section F.7
+class MemmapTokenDataset(Dataset):
+    """Windows into a file of token ids that may be larger than memory; the targets are the inputs, one token later.
+
+    The file is mapped anew for each batch: the pages that a map has touched count as memory of the process until the
+    map is gone.
+
+    Args:
+        path: a file of nothing but token ids, as `numpy.ndarray.tofile` writes them.
+        num_tokens: the length of a window.
+        dtype: the numpy type of the ids on disk; uint16 holds GPT-2's vocabulary in two bytes.
+        seed: of the order in which `random_batch` draws.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: num_tokens is below 1, or the file is not a whole number of ids, or too short for one window.
+    """
+
+    def __init__(self, path, num_tokens, dtype=np.uint16, seed=0):
+        self.path, self.num_tokens, self.dtype = Path(path), num_tokens, np.dtype(dtype)
+        size = self.path.stat().st_size
+        self.num_ids = size // self.dtype.itemsize
+        if num_tokens < 1:
+            raise ValueError(f"num_tokens must be at least 1, got {num_tokens}")
+        if size % self.dtype.itemsize:
+            raise ValueError(f"{path} has {size} bytes, which are no whole number of {self.dtype} ids")
+        if len(self) < 1:
+            raise ValueError(f"{path} has {self.num_ids} ids, a window and its targets need {num_tokens + 1}")
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self):
+        """Return the number of windows, one for each token that a window can start at."""
+        return self.num_ids - self.num_tokens
+
+    def windows(self, starts):
+        """Return inputs and targets, two (len(starts), num_tokens) int64 tensors, for windows at the given places."""
+        ids = np.memmap(self.path, dtype=self.dtype, mode="r", shape=(self.num_ids,))
+        rows = np.stack([ids[start : start + self.num_tokens + 1] for start in starts]).astype(np.int64)
+        batch = torch.from_numpy(rows)  # (len(starts), num_tokens + 1), a copy: the map closes here
+        return batch[:, :-1], batch[:, 1:]
+
+    def __getitem__(self, start):
+        """Return one window and its targets, two (num_tokens,) tensors."""
+        if not 0 <= start < len(self):
+            raise IndexError(f"windows start at 0 to {len(self) - 1}, got {start}")
+        inputs, targets = self.windows([start])
+        return inputs[0], targets[0]
+
+    def random_batch(self, batch_size):
+        """Return inputs and targets of windows at random places, two (batch_size, num_tokens) tensors."""
+        starts = torch.randint(len(self), (batch_size,), generator=self.generator)
+        return self.windows(starts.tolist())
+
+    def state_dict(self):
+        """Return the place in the random order, and what the file and the windows must look like to go on there."""
+        return {"generator": self.generator.get_state(), "num_ids": self.num_ids, "num_tokens": self.num_tokens}
+
+    def load_state_dict(self, state):
+        """Go on at a saved place.
+
+        Raises:
+            ValueError: the state is that of a file or of windows of another length.
+        """
+        for name in ("num_ids", "num_tokens"):
+            if state[name] != getattr(self, name):
+                raise ValueError(f"the saved place has {name} {state[name]}, this dataset {getattr(self, name)}")
+        self.generator.set_state(state["generator"])
+
+
+# appendix-F-resource-accounting.ipynb, section F.8
+class WrittenOutOptimizer(torch.optim.Optimizer):
+    """What the optimizers of this appendix share: a step calls `update` for each parameter that has a gradient.
+
+    Args:
+        params: parameters, or groups of them, as for every optimizer of PyTorch.
+        settings: numbers such as lr, which a group may override; none may be negative.
+
+    Raises:
+        ValueError: a setting is negative, or one of betas, momentum and alpha is not below 1.
+    """
+
+    def __init__(self, params, **settings):
+        for name, value in settings.items():
+            below_one = name in ("betas", "momentum", "alpha")
+            for number in value if name == "betas" else [value]:
+                if number < 0 or (below_one and number >= 1):
+                    raise ValueError(f"{name} must be at least 0{' and below 1' if below_one else ''}, got {value}")
+        super().__init__(params, settings)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Change each parameter once; return the closure's loss if there is one, computed before."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self.update(p, p.grad, self.state[p], group)
+        return loss
+
+    def update(self, p, grad, state, group):
+        """Change one parameter in place, given its gradient, its state (a dict, empty at first) and its settings."""
+        raise NotImplementedError
+
+    @staticmethod
+    def decayed(p, grad, group):
+        """Return the gradient with weight decay as a penalty on the loss: half the squared weights, times a factor."""
+        return grad.add(p, alpha=group["weight_decay"]) if group["weight_decay"] else grad
+
+
+# appendix-F-resource-accounting.ipynb, section F.8
+class SGD(WrittenOutOptimizer):
+    """Stochastic gradient descent: a step against the gradient (Robbins and Monro 1951). No state."""
+
+    def __init__(self, params, lr=1e-3, weight_decay=0.0):
+        super().__init__(params, lr=lr, weight_decay=weight_decay)
+
+    def update(self, p, grad, state, group):
+        """See `WrittenOutOptimizer.update`."""
+        p.add_(self.decayed(p, grad, group), alpha=-group["lr"])
+
+
+class Momentum(WrittenOutOptimizer):
+    """SGD along a decaying sum of the gradients (Polyak 1964), as in `torch.optim.SGD(momentum=...)`. One state."""
+
+    def __init__(self, params, lr=1e-3, momentum=0.9, weight_decay=0.0):
+        super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
+
+    def update(self, p, grad, state, group):
+        """See `WrittenOutOptimizer.update`."""
+        grad = self.decayed(p, grad, group)
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(p)
+        state["momentum_buffer"].mul_(group["momentum"]).add_(grad)
+        p.add_(state["momentum_buffer"], alpha=-group["lr"])
+
+
+# appendix-F-resource-accounting.ipynb, section F.8
+class AdaGrad(WrittenOutOptimizer):
+    """Steps divided by the root of the sum of all squared gradients so far (Duchi et al. 2011). One state."""
+
+    def __init__(self, params, lr=1e-2, eps=1e-10, weight_decay=0.0):
+        super().__init__(params, lr=lr, eps=eps, weight_decay=weight_decay)
+
+    def update(self, p, grad, state, group):
+        """See `WrittenOutOptimizer.update`."""
+        grad = self.decayed(p, grad, group)
+        if not state:
+            state["sum"] = torch.zeros_like(p)
+        state["sum"].addcmul_(grad, grad)
+        p.addcdiv_(grad, state["sum"].sqrt().add_(group["eps"]), value=-group["lr"])
+
+
+class RMSProp(WrittenOutOptimizer):
+    """Steps divided by the root of a running average of the squared gradients. One state.
+
+    From a lecture, never published as a paper (Tieleman and Hinton 2012, "Neural Networks for Machine Learning",
+    lecture 6).
+    """
+
+    def __init__(self, params, lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0.0):
+        super().__init__(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay)
+
+    def update(self, p, grad, state, group):
+        """See `WrittenOutOptimizer.update`."""
+        grad = self.decayed(p, grad, group)
+        if not state:
+            state["square_avg"] = torch.zeros_like(p)
+        state["square_avg"].mul_(group["alpha"]).addcmul_(grad, grad, value=1 - group["alpha"])
+        p.addcdiv_(grad, state["square_avg"].sqrt().add_(group["eps"]), value=-group["lr"])
+
+
+# appendix-F-resource-accounting.ipynb, section F.8
+class Adam(WrittenOutOptimizer):
+    """Momentum divided by the root of the average square, both corrected for starting at zero (Kingma and Ba 2014).
+
+    Weight decay is a penalty on the loss, part of the gradient; see `AdamW` for the other kind. Two states.
+    """
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def update(self, p, grad, state, group):
+        """See `WrittenOutOptimizer.update`."""
+        grad = self.decayed(p, grad, group)
+        if not state:
+            state.update(step=0, exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+        state["step"] += 1
+        beta1, beta2 = group["betas"]
+        state["exp_avg"].lerp_(grad, 1 - beta1)
+        state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+        correction1, correction2 = 1 - beta1 ** state["step"], 1 - beta2 ** state["step"]
+        root = (state["exp_avg_sq"].sqrt() / correction2**0.5).add_(group["eps"])
+        p.addcdiv_(state["exp_avg"], root, value=-group["lr"] / correction1)
+
+
+class AdamW(Adam):
+    """Adam with weight decay beside the step instead of in the gradient (Loshchilov and Hutter 2019). Two states."""
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def update(self, p, grad, state, group):
+        """See `WrittenOutOptimizer.update`."""
+        p.mul_(1 - group["lr"] * group["weight_decay"])
+        super().update(p, grad, state, group)
+
+    @staticmethod
+    def decayed(p, grad, group):
+        """Return the gradient as it is: the decay has been done."""
+        return grad
+
+
+# appendix-F-resource-accounting.ipynb, section F.9
+def saved_by_block(cfg, batch_size, num_tokens, dtype=torch.float32, device="cpu"):
+    """Return what one `TransformerBlock` keeps for its backward pass, {what: bytes} (after Korthikanti et al. 2022).
+
+    Args:
+        cfg: a dict with the keys of GPT_CONFIG_124M.
+        batch_size, num_tokens: of the input.
+        dtype: of parameters and activations.
+        device: "cuda" if dropout keeps a byte per entry, anything else if it keeps a number.
+    """
+    size = dtype.itemsize
+    x, rows = batch_size * num_tokens * cfg["emb_dim"], batch_size * num_tokens
+    scores = batch_size * cfg["n_heads"] * num_tokens**2
+    dropout = cfg["drop_rate"] > 0
+    mask_size = 1 if torch.device(device).type == "cuda" else size
+    return {
+        "layer norms": (8 * x + 2 * rows) * size,
+        "queries, keys, values": 3 * x * size,
+        "attention weights": (2 if dropout else 1) * scores * size,
+        "mixtures": x * size,
+        "GELU": 5 * 4 * x * size,
+        "dropout": (scores + 2 * x) * mask_size if dropout else 0,
+    }
+
+
+def saved_by_model(cfg, batch_size, num_tokens, dtype=torch.float32, device="cpu"):
+    """Return what a forward pass of `GPTModel` and its loss keep for the backward pass, {what: bytes}.
+
+    Args:
+        cfg, batch_size, num_tokens, dtype, device: see `saved_by_block`.
+
+    Raises:
+        ValueError: batch_size or num_tokens is below 1, or num_tokens above the context length.
+    """
+    check_batch(cfg, batch_size, num_tokens)
+    size, rows = dtype.itemsize, batch_size * num_tokens
+    x = rows * cfg["emb_dim"]
+    mask_size = 1 if torch.device(device).type == "cuda" else size
+    block = saved_by_block(cfg, batch_size, num_tokens, dtype, device)
+    return {
+        "ids and positions": (2 * rows + num_tokens) * 8,  # int64: inputs, targets and places
+        "embeddings": x * mask_size if cfg["drop_rate"] > 0 else 0,
+        "blocks": cfg["n_layers"] * sum(block.values()),
+        "final norm": (4 * x + rows) * size,
+        "loss": (rows * cfg["vocab_size"] + 1) * size,  # log-probabilities, and how many targets there were
+    }
+
+
+# appendix-F-resource-accounting.ipynb, section F.9
+OPTIMIZER_STATES = {"sgd": 0, "momentum": 1, "adagrad": 1, "rmsprop": 1, "adam": 2, "adamw": 2}  # per parameter
+OPTIMIZER_SCRATCH = {"sgd": 0, "momentum": 0, "adagrad": 1, "rmsprop": 1, "adam": 2, "adamw": 2}  # largest parameters
+
+
+def estimate_memory(cfg, batch_size, num_tokens, optimizer="adamw", dtype=torch.float32, device="cpu"):
+    """Estimate the memory of a training step of `GPTModel` in bytes: what there is, and the most that is there at once.
+
+    Counts what tensors need, as the allocator does. The library, the process and the rounding of allocations come on
+    top, and on a GPU the workspaces of its libraries; PyTorch's own optimizers there work on all parameters at once
+    by default (foreach) and need another copy of them. The step has no master weights and no autocast: everything but
+    the ids has the type `dtype`.
+
+    Args:
+        cfg: a dict with the keys of GPT_CONFIG_124M; a drop_rate above 0 keeps more activations.
+        batch_size, num_tokens: of the input.
+        optimizer: one of the keys of OPTIMIZER_STATES; it goes through the parameters one by one.
+        dtype: of parameters, gradients, optimizer state and activations.
+        device: "cuda" if dropout keeps a byte per entry, anything else if it keeps a number.
+
+    Returns:
+        A dict of ints. "parameters", "gradients", "optimizer", "activations" and "buffers" (the masks) are the bytes of
+        each in full; they are not all there at the same time. "peak" is the most that is there at once, "peak_at"
+        when, and "moments" the same for each of the moments that may be the peak.
+
+    Raises:
+        ValueError: the optimizer is not known, batch_size or num_tokens is below 1, or num_tokens above the context
+            length.
+    """
+    if optimizer not in OPTIMIZER_STATES:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZER_STATES)}, got {optimizer!r}")
+    saved = saved_by_model(cfg, batch_size, num_tokens, dtype, device)
+    size, d, layers = dtype.itemsize, cfg["emb_dim"], cfg["n_layers"]
+    parameters = count_parameters(cfg) * size
+    states = OPTIMIZER_STATES[optimizer] * parameters
+    buffers = layers * cfg["context_length"] ** 2
+    always = parameters + states + buffers + saved["ids and positions"]
+
+    x = batch_size * num_tokens * d * size
+    scores = batch_size * cfg["n_heads"] * num_tokens**2 * size
+    logits = batch_size * num_tokens * cfg["vocab_size"] * size
+    head_gradient = cfg["vocab_size"] * d * size
+    block = sum(saved_by_block(cfg, batch_size, num_tokens, dtype, device).values())
+    block_gradient = sum(parameters_by_part(cfg)[part] for part in ("attention", "feed forward")) * size // layers
+    in_gelu = (3 - 1) * 4 * x + x + 4 * d * d * size  # the last x: the gradient that takes the shortcut
+    in_attention = (1 if cfg["drop_rate"] > 0 else 2) * scores - 24 * x + 2 * x + 8 * d * d * size
+    on_the_way = max(in_gelu, in_attention)
+
+    moments = {
+        "backward of the loss": always + saved["embeddings"] + saved["blocks"] + saved["final norm"] + saved["loss"]
+        + 2 * logits,
+        "backward of the last block": always + saved["embeddings"] + saved["blocks"] + head_gradient + on_the_way,
+        "backward of the first block": always + saved["embeddings"] + block + head_gradient
+        + (layers - 1) * block_gradient + on_the_way,
+        "optimizer step": always + parameters
+        + OPTIMIZER_SCRATCH[optimizer] * size * d * max(cfg["vocab_size"], cfg["context_length"], 4 * d),
+    }
+    peak_at = max(moments, key=moments.get)
+    return {"parameters": parameters, "gradients": parameters, "optimizer": states, "activations": sum(saved.values()),
+            "buffers": buffers, "peak": moments[peak_at], "peak_at": peak_at, "moments": moments}
+
+
+# appendix-F-resource-accounting.ipynb, section F.9
+class LiveMemory(TorchDispatchMode):
+    """Count the bytes of the tensors that are made inside a `with` block and are alive, and their peak.
+
+    `live` is what is alive now, `peak` the most there was at once, both in bytes. A storage counts once, however many
+    tensors share it, and as a whole, as long as any of them lives. What was made before the block does not count.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.live = self.peak = 0
+        self.watched = {}  # address of the storage: weak reference
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        """Run one operation and watch what it made."""
+        kwargs = kwargs or {}
+        self.watch((args, kwargs), made_here=False)  # what we do not know yet was there before
+        result = function(*args, **kwargs)
+        self.watch(result, made_here=True)
+        return result
+
+    def watch(self, tensors, made_here):
+        """Count the storages of new tensors, and have them subtracted when they die."""
+        for tensor in tree_leaves(tensors):
+            if isinstance(tensor, torch.Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self.watched:
+                    self.add(storage, storage.nbytes() if made_here else 0)
+
+    def add(self, storage, size):
+        """Count a storage as long as it lives."""
+        address = storage._cdata
+        self.watched[address] = weakref.ref(storage, lambda _: self.forget(address, size))
+        self.live += size
+        self.peak = max(self.peak, self.live)
+
+    def forget(self, address, size):
+        """Subtract a storage that has died."""
+        del self.watched[address]
+        self.live -= size

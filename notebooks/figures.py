@@ -217,6 +217,46 @@ def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, 
     show(figure, alt)
 
 
+def stacked_bars(labels, parts, ylabel, alt, size=(3.6, 2.5), xlabel=None):
+    """Draw one bar per label, made of parts on top of each other: `parts` is {name: one value per label}."""
+    figure, (axis,) = canvas(*size)
+    bottom = [0.0] * len(labels)
+    hatches = ["", "//", "..", "xx", "\\\\"]
+    for (name, values), colour, hatch in zip(parts.items(), COLOURS, hatches, strict=False):
+        heights = [float(value) for value in values]
+        axis.bar(range(len(labels)), heights, 0.62, bottom=bottom, label=name, color=colour, hatch=hatch,
+                 edgecolor="white")
+        bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
+    axis.set_xticks(range(len(labels)), labels)
+    _label(axis, xlabel, ylabel, legend=False)
+    handles, names = axis.get_legend_handles_labels()
+    axis.legend(handles[::-1], names[::-1], fontsize=SMALL, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    show(figure, alt)
+
+
+def roofline(peaks, bandwidth, operations, alt, size=(5.6, 3.4)):
+    """Draw what a machine can do, the lower of a flat and a sloping roof, and where operations stand below it.
+
+    Args:
+        peaks: {number format: most FLOP per second}, one flat roof each.
+        bandwidth: bytes per second between memory and processor, the slope.
+        operations: {name: (FLOPs per byte, FLOP per second)}, one point each.
+        alt: what one sees.
+    """
+    figure, (axis,) = canvas(*size)
+    low = min(intensity for intensity, _ in operations.values()) / 4
+    high = 4 * max([*(intensity for intensity, _ in operations.values()), max(peaks.values()) / bandwidth])
+    for (name, peak), colour, style in zip(peaks.items(), COLOURS, STYLES, strict=False):
+        ridge = peak / bandwidth
+        axis.plot([low, ridge, high], [low * bandwidth, peak, peak], color=colour, linestyle=style, label=name)
+    for (name, (intensity, speed)), marker in zip(operations.items(), "osD^vP*X", strict=False):
+        axis.scatter(intensity, speed, marker=marker, s=30, label=name, color="white", edgecolor="black", zorder=3)
+    axis.set(xscale="log", yscale="log", xlim=(low, high))
+    _label(axis, "FLOPs per byte moved", "FLOP per second", legend=False)
+    axis.legend(fontsize=SMALL, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    show(figure, alt)
+
+
 def histograms(groups, xlabel, alt, size=(3.6, 2.5), bins=40):
     """Draw the distribution of the numbers of each tensor in `groups`, {name: tensor}."""
     figure, (axis,) = canvas(*size)
