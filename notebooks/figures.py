@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import Circle, FancyBboxPatch
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
@@ -191,15 +191,35 @@ def _write_values(axis, image, values, digits):
 def curves(x, ys, xlabel, ylabel, alt, size=(3.6, 2.5), logx=False, logy=False, marks=False):
     """Draw one line per entry of `ys`, {name: values}, over the common `x`."""
     figure, (axis,) = canvas(*size)
-    for (name, values), colour, style in zip(ys.items(), COLOURS, STYLES, strict=False):
-        axis.plot([float(value) for value in x], [float(value) for value in values], color=colour, linestyle=style,
+    _lines(axis, {name: (x, values) for name, values in ys.items()}, xlabel, ylabel, logx, logy, marks)
+    show(figure, alt)
+
+
+def panels(charts, alt, size=(3.1, 2.4)):
+    """Draw line charts side by side, for what belongs together but has no scale in common.
+
+    Args:
+        charts: one dict per chart with `lines`, {name: (x values, y values)}, `xlabel` and `ylabel`, and if wanted
+            `logx`, `logy` and `marks`, as in `curves`.
+        alt: what one sees.
+        size: width and height of one chart, in inches.
+    """
+    figure, axes = canvas(size[0] * len(charts), size[1], len(charts))
+    for axis, chart in zip(axes, charts, strict=True):
+        _lines(axis, **chart)
+    show(figure, alt)
+
+
+def _lines(axis, lines, xlabel, ylabel, logx=False, logy=False, marks=False):
+    """Draw one line per entry of `lines`, {name: (x values, y values)}."""
+    for (name, (x, y)), colour, style in zip(lines.items(), COLOURS, STYLES, strict=False):
+        axis.plot([float(value) for value in x], [float(value) for value in y], color=colour, linestyle=style,
                   label=name, marker="o" if marks else None, markersize=3.5)
     axis.set_xscale("log" if logx else "linear")
     axis.set_yscale("log" if logy else "linear")
-    if not logx and all(isinstance(value, int) for value in x):
+    if not logx and all(isinstance(value, int) for x, _ in lines.values() for value in x):
         axis.xaxis.get_major_locator().set_params(integer=True)  # half a word is no word
-    _label(axis, xlabel, ylabel, legend=len(ys) > 1)
-    show(figure, alt)
+    _label(axis, xlabel, ylabel, legend=len(lines) > 1)
 
 
 def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, rotation=0):
@@ -292,7 +312,7 @@ def grad_graph(result, names, alt, width=1.12, height=0.62, gap=0.34):
         alt: what one sees.
         width, height, gap: of a box, and between two columns, in inches.
     """
-    places, arrows, rows = {}, [], 0
+    places, links, rows = {}, [], 0
 
     def place(function, column):
         """Put the inputs of an operation above each other, and the operation in the middle to their right."""
@@ -310,7 +330,7 @@ def grad_graph(result, names, alt, width=1.12, height=0.62, gap=0.34):
         else:
             label, colour = re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", re.sub(r"Backward\d*$", "", function.name())), BLUE
         places[spot] = label, colour
-        arrows.extend((start, spot) for start in spots)
+        links.extend((start, spot) for start in spots)
         return spot
 
     last = place(result.grad_fn, 0)
@@ -320,7 +340,7 @@ def grad_graph(result, names, alt, width=1.12, height=0.62, gap=0.34):
     corner = {spot: ((spot[0] - first) * (width + gap), (rows - 1 - spot[1]) * (height + 0.12)) for spot in places}
     for spot, (label, colour) in places.items():
         box(axis, *corner[spot], width, height, label, colour, size=SMALL)
-    for start, end in arrows:
+    for start, end in links:
         (x, y), (to_x, to_y) = corner[start], corner[end]
         arrow(axis, (x + width + 0.02, y + height / 2), (to_x - 0.02, to_y + height / 2))
     show(figure, alt)
@@ -346,6 +366,21 @@ def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=
         axis.scatter(*points_of_group.T.numpy(), label=name, marker=marker, s=32, edgecolor="black", facecolor="white")
     _label(axis, xlabel, ylabel, legend=True)
     axis.get_legend().set(frame_on=True)  # on white: the colours below may be dark
+    show(figure, alt)
+
+
+def arrows(vectors, xlabel, ylabel, alt, circle=None, size=(3.2, 3.0)):
+    """Draw 2-dimensional vectors, {name: (x, y)}, from the origin, and around it a circle of radius `circle`."""
+    figure, (axis,) = canvas(*size)
+    for (name, end), colour, style in zip(vectors.items(), COLOURS, STYLES, strict=False):
+        x, y = (float(value) for value in end)
+        axis.plot([0, x], [0, y], color=colour, linestyle=style, label=name, linewidth=1.8)
+        axis.annotate("", (x, y), (0.9 * x, 0.9 * y), arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 0,
+                                                                  "shrinkB": 0, "mutation_scale": 11})
+    if circle is not None:
+        axis.add_patch(Circle((0, 0), circle, fill=False, edgecolor=GREY))
+    axis.set_aspect("equal", adjustable="datalim")
+    _label(axis, xlabel, ylabel, legend=len(vectors) > 1)
     show(figure, alt)
 
 
