@@ -973,6 +973,137 @@ def compute_accuracy(model, dataloader):
     return correct / examples
 
 
+# -------------------- appendix-D-training-loop.ipynb --------------------
+
+
+# appendix-D-training-loop.ipynb, section D.2
+def learning_rate_at(step, total_steps, warmup_steps, peak_lr, initial_lr=3e-05, min_lr=1e-6):
+    """Return the learning rate of a step: a linear warmup (Goyal et al. 2017), then half a cosine down (Loshchilov and
+    Hutter 2017, "SGDR").
+
+    It equals PyTorch's `LinearLR` and `CosineAnnealingLR` with T_max = total_steps - warmup_steps, composed by
+    `SequentialLR`.
+
+    Args:
+        step: which step, from 0 to total_steps - 1. The last one is still a little above min_lr, which the cosine
+            would reach one step later.
+        total_steps: steps of the whole training.
+        warmup_steps: steps below the peak; step 0 has initial_lr, step `warmup_steps` has peak_lr. With 0 the first
+            step has peak_lr; with total_steps the rate only rises.
+        peak_lr: the highest rate.
+        initial_lr: the rate of step 0, if there is a warmup.
+        min_lr: where the cosine ends.
+
+    Raises:
+        ValueError: total_steps is below 1, step is not one of them, warmup_steps is not a whole number from 0 to
+            total_steps, or initial_lr or min_lr is in use and not between 0 and peak_lr.
+    """
+    if total_steps < 1:
+        raise ValueError(f"total_steps must be at least 1, got {total_steps}")
+    if not 0 <= step < total_steps:
+        raise ValueError(f"step must be between 0 and {total_steps - 1}, got {step}")
+    if not 0 <= warmup_steps <= total_steps or warmup_steps % 1 != 0:
+        raise ValueError(f"warmup_steps must be a whole number from 0 to total_steps={total_steps}, got {warmup_steps}")
+    if warmup_steps > 0 and not 0 <= initial_lr <= peak_lr:
+        raise ValueError(f"initial_lr must be between 0 and the peak rate {peak_lr}, got {initial_lr}")
+    if warmup_steps < total_steps and not 0 <= min_lr <= peak_lr:
+        raise ValueError(f"min_lr must be between 0 and the peak rate {peak_lr}, got {min_lr}")
+
+    if step < warmup_steps:
+        return initial_lr + (peak_lr - initial_lr) * step / warmup_steps
+    progress = (step - warmup_steps) / (total_steps - warmup_steps)
+    return min_lr + (peak_lr - min_lr) * (1 + math.cos(math.pi * progress)) / 2
+
+
+# appendix-D-training-loop.ipynb, section D.3
+def find_highest_gradient(model):
+    """Return the largest absolute value among the gradients of a model's parameters.
+
+    Returns:
+        A tensor with one number, or None if no parameter has a gradient. A gradient that is not a number gives NaN.
+    """
+    highest = [parameter.grad.abs().max() for parameter in model.parameters() if parameter.grad is not None]
+    return torch.stack(highest).max() if highest else None
+
+
+# appendix-D-training-loop.ipynb, section D.4
+def train_model(model, train_loader, val_loader, optimizer, device, n_epochs, eval_freq, eval_iter, start_context,
+                tokenizer, warmup_steps, initial_lr=3e-05, min_lr=1e-6, grad_norms=None):
+    """Train a model with warmup, cosine decay and, on every step, gradients clipped to a total norm of 1.
+
+    It prints losses every `eval_freq` steps and a sample after each epoch, like `train_model_simple`. The rates are
+    those of `learning_rate_at`; clipping is that of Pascanu et al. 2013, "On the difficulty of training recurrent
+    neural networks".
+
+    Args:
+        model: maps (batch, num_tokens) token ids to logits, and is on `device`.
+        train_loader, val_loader: loaders of (inputs, targets), both (batch, num_tokens) token ids.
+        optimizer: an optimizer of the model's parameters; its learning rate at the call is the peak, and it is set
+            back to that at the end. Parameter groups with different rates keep their ratios: the schedule is that of
+            the largest.
+        device: where the model is.
+        n_epochs: how many times to go through the training loader.
+        eval_freq: steps from one evaluation to the next.
+        eval_iter: batches per evaluation.
+        start_context: the text that the samples continue.
+        tokenizer: turns text into ids and back.
+        warmup_steps: steps before the peak rate is reached, 0 for none.
+        initial_lr: the rate of the first step, if there is a warmup.
+        min_lr: where the rate ends.
+        grad_norms: a list that receives the norm of all gradients before clipping, a number per step.
+
+    Returns:
+        Four lists: training losses, validation losses and tokens seen so far, with an entry per evaluation, and the
+        learning rates, with an entry per step. The model is left in train mode.
+
+    Raises:
+        ValueError: there are no steps, or the schedule is impossible; see `learning_rate_at`.
+    """
+    train_losses, val_losses, track_tokens_seen, track_lrs = [], [], [], []
+    tokens_seen, global_step, start = 0, -1, time.perf_counter()
+    total_steps = n_epochs * len(train_loader)
+    peak_lrs = [group["lr"] for group in optimizer.param_groups]
+    peak_lr = max(peak_lrs)
+    learning_rate_at(0, total_steps, warmup_steps, peak_lr, initial_lr, min_lr)  # an impossible schedule raises now
+
+    try:
+        with tqdm(total=total_steps, unit="batch", file=sys.stdout) as bar:
+            for epoch in range(n_epochs):
+                model.train()
+                for input_batch, target_batch in train_loader:
+                    global_step += 1
+                    lr = learning_rate_at(global_step, total_steps, warmup_steps, peak_lr, initial_lr, min_lr)
+                    for group, group_peak in zip(optimizer.param_groups, peak_lrs, strict=True):
+                        group["lr"] = lr * (group_peak / peak_lr)
+                    track_lrs.append(lr)
+
+                    optimizer.zero_grad()
+                    loss = calc_loss_batch(input_batch, target_batch, model, device)
+                    loss.backward()
+                    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
+                    optimizer.step()
+                    if grad_norms is not None:
+                        grad_norms.append(norm.item())
+
+                    tokens_seen += input_batch.numel()
+                    speed = tokens_seen / (time.perf_counter() - start)
+                    bar.set_postfix_str(f"loss {loss.item():.3f}, {speed:.0f} tokens/s")
+                    bar.update()
+
+                    if global_step % eval_freq == 0:
+                        train_loss, val_loss = evaluate_model(model, train_loader, val_loader, device, eval_iter)
+                        train_losses.append(train_loss)
+                        val_losses.append(val_loss)
+                        track_tokens_seen.append(tokens_seen)
+                        tqdm.write(f"Ep {epoch + 1} (Step {global_step:06d}): "
+                                   f"Train loss {train_loss:.3f}, Val loss {val_loss:.3f}", file=sys.stdout)
+                generate_and_print_sample(model, tokenizer, device, start_context)
+    finally:
+        for group, group_peak in zip(optimizer.param_groups, peak_lrs, strict=True):
+            group["lr"] = group_peak
+    return train_losses, val_losses, track_tokens_seen, track_lrs
+
+
 # -------------------- appendix-F-resource-accounting.ipynb --------------------
 
 
