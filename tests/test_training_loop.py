@@ -269,6 +269,14 @@ def test_it_learns():
     assert model.training
 
 
+def test_a_model_in_eval_mode_is_put_into_train_mode():
+    norms = {True: [], False: []}
+    for mode in norms:
+        model, optimizer = fresh()
+        train(model.train(mode), optimizer, grad_norms=norms[mode])
+    assert norms[True] == norms[False]  # the same dropout
+
+
 def test_no_argument_is_ignored(monkeypatch, capsys):
     calls, evaluations = [], []
     original_loss, original_evaluation = course.calc_loss_batch, course.evaluate_model
