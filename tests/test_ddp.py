@@ -22,7 +22,7 @@ SCRIPT = str(ROOT / "ddp_script.py")
 PYTHON = (sys.executable,)
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-GPT = ["--task", "gpt", "--device", "cpu", "--size", "tiny", "--context", "32", "--batch-size", "4", "--log-every", "1",
+GPT = ["--task", "gpt", "--device", "cpu", "--size", "tiny", "--context", "16", "--batch-size", "2", "--log-every", "1",
        "--epochs", "3", "--lr", "0.002"]
 # Three processes: the sum of two numbers is the same in any order, that of three is not, to the last bit.
 RANKS, STEPS = "3", 36
@@ -77,13 +77,23 @@ def group_of(pid):
         return os.getpgid(pid)
 
 
+@pytest.fixture(scope="module")
+def gpt(story, tmp_path_factory):
+    """Settings for pretraining on the beginning of the story, 74 examples."""
+    path = tmp_path_factory.mktemp("text") / "beginning.txt"
+    path.write_text(story[:5400], encoding="utf-8")
+    return [*GPT, "--text", path]
+
+
 @pytest.fixture
 def alone():
-    """Let the test's own process be the only one of a group."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """Let the test's own process be the only one of a group, on one thread, as the script's processes here."""
+    handler, threads = signal.getsignal(signal.SIGTERM), torch.get_num_threads()
+    torch.set_num_threads(1)
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield
     dist.destroy_process_group()
+    torch.set_num_threads(threads)
     signal.signal(signal.SIGTERM, handler)
 
 
@@ -93,10 +103,10 @@ def train_alone(*arguments):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(gpt, tmp_path_factory):
     """A run of three processes that nothing disturbs: (what it printed, its last checkpoint)."""
     path = tmp_path_factory.mktemp("whole") / "c.pth"
-    return run(*GPT, "--nproc", RANKS, "--eval-every", 5, "--checkpoint", path)[0], path
+    return run(*gpt, "--nproc", RANKS, "--eval-every", 5, "--checkpoint", path)[0], path
 
 
 def losses(printed):
@@ -121,6 +131,29 @@ def assert_same_bits(one, other):
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
 
 
+# A script that starts ranks by forking, so that torch is imported once and not anew for each of them.
+FORKING = """
+import os, random, sys, time
+import torch, torch._dynamo
+import torch.distributed as dist
+import torch.multiprocessing as mp
+import ddp_script
+
+def fork_ranks(options):
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    ranks = mp.start_processes(ddp_script.run_rank, (options, store.port, 1), options.nproc, join=False,
+                               start_method="fork")
+    ranks.store = store  # it has to live as long as they do
+    return ranks
+
+def finish(ranks):
+    while not ranks.join():
+        pass
+
+options = ddp_script.parse(sys.argv[1:])
+"""
+
+
 # -------------------- the toy network --------------------
 
 
@@ -135,8 +168,10 @@ def test_the_toy_by_python_and_by_torchrun():
     assert sorted(by_torchrun.splitlines()) == sorted(printed.splitlines())
 
 
-def test_more_processes_than_examples():
-    printed, _ = run("--nproc", 6, "--device", "cpu", "--epochs", 1)
+def test_more_processes_than_examples(tmp_path):
+    script = tmp_path / "six.py"
+    script.write_text(FORKING + "finish(fork_ranks(options))", encoding="utf-8")
+    printed, _ = run("--nproc", 6, "--device", "cpu", "--epochs", 1, script=script)
     assert "6 processes share 5 examples: some examples are used more than once an epoch" in printed
     assert len(re.findall("Batch size 001", printed)) == 6
     accuracy = float(re.search("training accuracy .*: (.*)", printed)[1])
@@ -146,10 +181,10 @@ def test_more_processes_than_examples():
 # -------------------- pretraining --------------------
 
 
-def test_two_processes_learn_as_one_with_twice_the_batch(alone, tmp_path, capsys):
-    settings = [*GPT, "--epochs", 2, "--dropout", 0, "--eval-every", 5]
+def test_two_processes_learn_as_one_with_twice_the_batch(gpt, alone, tmp_path, capsys):
+    settings = [*gpt, "--epochs", 2, "--dropout", 0, "--eval-every", 5]
     printed = {"two processes": run(*settings, "--nproc", 2, "--checkpoint", tmp_path / "two.pth")[0]}
-    train_alone(*settings, "--batch-size", 8, "--checkpoint", tmp_path / "one.pth")
+    train_alone(*settings, "--batch-size", 4, "--checkpoint", tmp_path / "one.pth")
     printed["one process"] = capsys.readouterr().out
     train_alone(*settings, "--accumulate", 2, "--checkpoint", tmp_path / "accumulated.pth")
     printed["one process, two passes"] = capsys.readouterr().out
@@ -165,25 +200,15 @@ def test_two_processes_learn_as_one_with_twice_the_batch(alone, tmp_path, capsys
     torch.testing.assert_close(one, two, atol=1e-4, rtol=0)
 
 
-KILLING = """
-import os, random, sys, time
-import torch, torch._dynamo
-import torch.distributed as dist
-import torch.multiprocessing as mp
-import ddp_script
-
-options = ddp_script.parse(sys.argv[1:])
-chance, step = random.Random(123), 0
+KILLING = FORKING + """
+chance, step, screen = random.Random(123), 0, os.dup(1)
 for attempt in range(10):
     step += chance.randint(2, 3)  # at least one checkpoint further than the last time
-    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     reader, writer = os.pipe()
     os.dup2(writer, 1)
     os.close(writer)
-    # Forked, so that torch is imported once and not twenty times.
-    ranks = mp.start_processes(ddp_script.run_rank, (options, store.port, 1), options.nproc, join=False,
-                               start_method="fork")
-    os.dup2(2, 1)  # the ranks alone hold the pipe now: if they end by themselves, so do the lines
+    ranks = fork_ranks(options)
+    os.dup2(screen, 1)  # the ranks alone hold the pipe now: if they end by themselves, so do the lines
     with open(reader, encoding="utf-8") as lines:
         if not any(line.startswith(f"step {step} ") for line in lines):
             sys.exit(f"attempt {attempt} ended before step {step}")
@@ -192,41 +217,42 @@ for attempt in range(10):
         process.kill()
     for process in ranks.processes:
         process.join()
-    print(f"killed with {[process.exitcode for process in ranks.processes]}")
+    print(f"killed with {[process.exitcode for process in ranks.processes]}", flush=True)
+print("saved at step", torch.load(options.checkpoint, weights_only=True)["step"], flush=True)
+finish(fork_ranks(options))
 """
 
 
-def test_ten_kills_leave_no_trace(whole, tmp_path):
-    settings = [*GPT, "--nproc", RANKS, "--eval-every", 5, "--checkpoint-every", 2, "--checkpoint", tmp_path / "c.pth"]
+def test_ten_kills_leave_no_trace(gpt, whole, tmp_path):
     script = tmp_path / "killing.py"
     script.write_text(KILLING, encoding="utf-8")
-    _, complaints = run(*settings, "--resume", script=script)
-    assert complaints.count("killed with [-9, -9, -9]") == 10
-    assert 20 <= torch.load(tmp_path / "c.pth", weights_only=True)["step"] < STEPS
-    printed, _ = run(*settings, "--resume")
-    last = {step: loss for step, loss in losses(whole[0]).items() if step >= min(losses(printed))}
-    assert losses(printed) == last
+    printed, _ = run(*gpt, "--nproc", RANKS, "--eval-every", 5, "--checkpoint-every", 2, "--checkpoint",
+                     tmp_path / "c.pth", "--resume", script=script)
+    assert printed.count("killed with [-9, -9, -9]") == 10
+    saved = int(re.search(r"saved at step (\d+)", printed)[1])
+    assert 20 <= saved < STEPS
+    assert losses(printed) == {step: loss for step, loss in losses(whole[0]).items() if step > saved}
     assert_same_bits(final(tmp_path / "c.pth"), final(whole[1]))
 
 
-# The launcher gives up on the others one second after the first has ended, and saving takes longer than that.
+# The launcher gives up on the others a second after the first has ended, and saving takes longer than that.
 SLOW = """
 import sys, time
 import ddp_script
 
 def save_slowly(*arguments):
-    time.sleep(5)
+    time.sleep(3)
     save(*arguments)
 
 save, ddp_script.save_atomically = ddp_script.save_atomically, save_slowly
-ddp_script.GRACE = 1
+ddp_script.GRACE = 0.5
 if __name__ == "__main__":
     sys.exit(ddp_script.main())
 """
 
 
-def test_sigterm_saves_and_stops_and_torchrun_goes_on(whole, tmp_path):
-    settings = [*GPT, "--checkpoint-every", 0, "--eval-every", 5, "--checkpoint", tmp_path / "c.pth"]
+def test_sigterm_saves_and_stops_and_torchrun_goes_on(gpt, whole, tmp_path):
+    settings = [*gpt, "--checkpoint-every", 0, "--eval-every", 5, "--checkpoint", tmp_path / "c.pth"]
     script = tmp_path / "slow.py"
     script.write_text(SLOW, encoding="utf-8")
     process = start(*settings, "--nproc", RANKS, script=script)
@@ -248,10 +274,10 @@ def test_a_checkpoint_opens_in_the_course(whole):
     assert torch.equal(model.out_head.weight, final(whole[1])["out_head.weight"])
 
 
-def test_a_run_goes_on_with_another_number_of_processes_and_learning_rate(alone, whole, tmp_path, capsys):
+def test_a_run_goes_on_with_another_number_of_processes_and_learning_rate(gpt, alone, whole, tmp_path, capsys):
     path = tmp_path / "c.pth"
     shutil.copy(whole[1], path)
-    train_alone(*GPT, "--epochs", 4, "--lr", 0.001, "--checkpoint", path, "--resume")
+    train_alone(*gpt, "--epochs", 4, "--lr", 0.001, "--checkpoint", path, "--resume")
     printed = capsys.readouterr().out
     assert f"going on after step {STEPS}" in printed
     assert "comes from 3 processes or another device: dropout will differ from now on" in printed
@@ -267,17 +293,17 @@ def test_a_run_goes_on_with_steps_larger_than_the_rest_of_the_epoch(alone):
     assert progress == {"step": 8, "epoch": 3, "examples": 0}
 
 
-def test_nothing_is_left_to_do(alone, whole, capsys):
-    train_alone(*GPT, "--checkpoint", whole[1], "--resume")
+def test_nothing_is_left_to_do(gpt, alone, whole, capsys):
+    train_alone(*gpt, "--checkpoint", whole[1], "--resume")
     printed = capsys.readouterr().out
     assert losses(printed) == {}
     assert "nothing left to do: 3 of 3 epochs are done" in printed
 
 
-def test_a_checkpoint_of_another_program_is_refused(alone, tmp_path):
+def test_a_checkpoint_of_another_program_is_refused(gpt, alone, tmp_path):
     torch.save({"model_state_dict": {}}, tmp_path / "c.pth")
     with pytest.raises(ddp_script.SettingsError, match="c.pth is not a checkpoint of this script"):
-        train_alone(*GPT, "--checkpoint", tmp_path / "c.pth", "--resume")
+        train_alone(*gpt, "--checkpoint", tmp_path / "c.pth", "--resume")
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -285,21 +311,21 @@ def test_a_checkpoint_of_another_program_is_refused(alone, tmp_path):
     (["--size", "small"], "has another model"),
     (["--text", str(ROOT / "README.md")], "has another text"),
 ])
-def test_a_checkpoint_of_another_run_is_refused(alone, whole, change, message):
+def test_a_checkpoint_of_another_run_is_refused(gpt, alone, whole, change, message):
     with pytest.raises(ddp_script.SettingsError, match=message):
-        train_alone(*GPT, "--checkpoint", whole[1], "--resume", *change)
+        train_alone(*gpt, "--checkpoint", whole[1], "--resume", *change)
 
 
-def test_resuming_without_a_checkpoint_starts(alone, tmp_path, capsys):
-    train_alone(*GPT, "--epochs", 1, "--checkpoint", tmp_path / "folder" / "c.pth", "--resume")
+def test_resuming_without_a_checkpoint_starts(gpt, alone, tmp_path, capsys):
+    train_alone(*gpt, "--epochs", 1, "--checkpoint", tmp_path / "folder" / "c.pth", "--resume")
     assert "c.pth does not exist: starting from the beginning" in capsys.readouterr().out
     assert (tmp_path / "folder" / "c.pth").exists()
 
 
-def test_bfloat16_learns_about_the_same(alone, whole, tmp_path, capsys):
-    train_alone(*GPT, "--epochs", 1, "--batch-size", 8, "--dropout", 0, "--checkpoint", tmp_path / "32.pth")
+def test_bfloat16_learns_about_the_same(gpt, alone, whole, tmp_path, capsys):
+    train_alone(*gpt, "--epochs", 1, "--batch-size", 6, "--dropout", 0, "--checkpoint", tmp_path / "32.pth")
     exact = losses(capsys.readouterr().out)
-    train_alone(*GPT, "--epochs", 1, "--batch-size", 8, "--dropout", 0, "--bf16", "--checkpoint", tmp_path / "16.pth")
+    train_alone(*gpt, "--epochs", 1, "--batch-size", 6, "--dropout", 0, "--bf16", "--checkpoint", tmp_path / "16.pth")
     rounded = losses(capsys.readouterr().out)
     assert rounded != exact
     assert rounded == pytest.approx(exact, abs=0.02)
@@ -323,10 +349,10 @@ if __name__ == "__main__":
 """
 
 
-def test_a_failing_rank_ends_all(tmp_path):
+def test_a_failing_rank_ends_all(gpt, tmp_path):
     script = tmp_path / "failing.py"
     script.write_text(FAILING, encoding="utf-8")
-    process = start(*GPT, "--nproc", 2, "--checkpoint", tmp_path / "c.pth", script=script)
+    process = start(*gpt, "--nproc", 2, "--checkpoint", tmp_path / "c.pth", script=script)
     read_until(process, "2 processes")
     begin = time.monotonic()
     _, complaints = process.communicate(timeout=60)
@@ -337,8 +363,8 @@ def test_a_failing_rank_ends_all(tmp_path):
     assert_nothing_is_left(process, seconds=1)
 
 
-def test_ctrl_c_leaves_nothing_behind(tmp_path):
-    process = start(*GPT, "--nproc", 2, "--epochs", 99, "--checkpoint", tmp_path / "c.pth")
+def test_ctrl_c_leaves_nothing_behind(gpt, tmp_path):
+    process = start(*gpt, "--nproc", 2, "--epochs", 99, "--checkpoint", tmp_path / "c.pth")
     read_until(process, "step 2 ")
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     _, complaints = process.communicate(timeout=30)
@@ -347,26 +373,26 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     assert_nothing_is_left(process, seconds=1)
 
 
-def test_a_killed_launcher_leaves_nothing_behind(tmp_path):
-    process = start(*GPT, "--nproc", 2, "--epochs", 99, "--checkpoint", tmp_path / "c.pth")
+def test_a_killed_launcher_leaves_nothing_behind(gpt, tmp_path):
+    process = start(*gpt, "--nproc", 2, "--epochs", 99, "--checkpoint", tmp_path / "c.pth")
     read_until(process, "step 2 ")
     process.kill()
     process.communicate()
     assert_nothing_is_left(process, seconds=10)
 
 
-def test_settings_that_the_text_does_not_allow(alone, tmp_path):
+def test_settings_that_the_text_does_not_allow(gpt, alone, tmp_path):
     text = tmp_path / "short.txt"
     text.write_text("It was not much of a story. " * 60, encoding="utf-8")
-    with pytest.raises(ddp_script.SettingsError, match="gives 13 training examples of 32 tokens, one step takes 20"):
-        train_alone(*GPT, "--text", text, "--batch-size", 20, "--checkpoint", tmp_path / "c.pth")
+    with pytest.raises(ddp_script.SettingsError, match="gives 27 training examples of 16 tokens, one step takes 30"):
+        train_alone(*gpt, "--text", text, "--batch-size", 30, "--checkpoint", tmp_path / "c.pth")
     with pytest.raises(ddp_script.SettingsError, match="short.txt, validation part: the text has"):
-        train_alone(*GPT, "--text", text, "--context", 200, "--checkpoint", tmp_path / "c.pth")
+        train_alone(*gpt, "--text", text, "--context", 200, "--checkpoint", tmp_path / "c.pth")
 
 
-def test_wrong_settings_need_no_traceback(tmp_path):
-    _, complaints = run(*GPT, "--nproc", 1, "--batch-size", 1000, "--checkpoint", tmp_path / "c.pth", status=1)
-    assert complaints.startswith("[rank 0] the text gives 144 training examples of 32 tokens, one step takes 1000")
+def test_wrong_settings_need_no_traceback(gpt, tmp_path):
+    _, complaints = run(*gpt, "--nproc", 1, "--batch-size", 1000, "--checkpoint", tmp_path / "c.pth", status=1)
+    assert complaints.startswith("[rank 0] the text gives 74 training examples of 16 tokens, one step takes 1000")
     assert "Traceback" not in complaints
 
 
