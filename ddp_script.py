@@ -70,9 +70,8 @@ class SettingsError(ValueError):
 def main(arguments=None):
     """Run the script; return the exit status."""
     options = parse(arguments)
-    if "RANK" in os.environ:  # torchrun has started this process, and the others too
+    if "RANK" in os.environ:  # torchrun has started this process, and the others too; it ends in run_rank
         run_rank(int(os.environ.get("LOCAL_RANK", 0)), options)
-        return 0
     return launch(options)
 
 
@@ -181,7 +180,7 @@ def end(processes, kill=False):
 
 
 def run_rank(local_rank, options, port=None, threads=None):
-    """Be one of the processes: join the group, do the task, leave the group.
+    """Be one of the processes: join the group, do the task, leave the group, and end the process.
 
     Args:
         local_rank: the number of this process on this machine, which is also the number of its GPU.
@@ -189,8 +188,7 @@ def run_rank(local_rank, options, port=None, threads=None):
         port: where the launching process keeps the group's meeting point; None takes torchrun's.
         threads: CPU threads for this process; None leaves them as they are.
 
-    Raises:
-        SystemExit: the run was stopped by SIGTERM.
+    The exit status is 0, or 1 after an error, or `STOPPED` if the run was stopped by SIGTERM.
     """
     device = torch.device(options.device, local_rank) if options.device == "cuda" else torch.device("cpu")
     # CPU tensors travel by gloo, which every platform has, GPU tensors by NVIDIA's NCCL, which Windows lacks.
@@ -213,8 +211,10 @@ def run_rank(local_rank, options, port=None, threads=None):
         what = f"{error}\n" if isinstance(error, SettingsError) else traceback.format_exc()
         print("".join(f"[rank {rank}] {line}" for line in what.splitlines(keepends=True)), file=sys.stderr, flush=True)
         os._exit(1)  # at once: leaving the group in good order would mean waiting for the others
-    if not finished:
-        sys.exit(STOPPED)
+    sys.stdout.flush()
+    # At once here too. A thread of gloo may still be about to release its last tensor, for which it needs the
+    # interpreter; one that finds the interpreter shutting down ends the process with "terminate called …".
+    os._exit(0 if finished else STOPPED)
 
 
 def say(text):

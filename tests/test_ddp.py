@@ -154,6 +154,16 @@ options = ddp_script.parse(sys.argv[1:])
 """
 
 
+# A rank that says so when Python shuts its interpreter down.
+WATCHING = """
+import atexit
+import ddp_script
+
+atexit.register(print, "the interpreter shuts down")
+ddp_script.main(["--device", "cpu"])
+"""
+
+
 # -------------------- the toy network --------------------
 
 
@@ -166,6 +176,14 @@ def test_the_toy_by_python_and_by_torchrun():
     assert "training accuracy of all processes together: 1.00\ntest accuracy of all processes together: 1.00" in printed
     by_torchrun, _ = run("--device", "cpu", by=(*TORCHRUN, "2"))
     assert sorted(by_torchrun.splitlines()) == sorted(printed.splitlines())
+
+
+def test_a_rank_ends_without_shutting_the_interpreter_down(tmp_path):
+    """A thread of gloo that wakes up in an interpreter which shuts down aborts the process, once in ten runs."""
+    (tmp_path / "watching.py").write_text(WATCHING)
+    printed, complaints = run(by=(*TORCHRUN, "1"), script=tmp_path / "watching.py")
+    assert printed.splitlines()[-1].startswith("all processes hold the same parameters")  # nothing after it
+    assert "terminate called" not in complaints
 
 
 def test_more_processes_than_examples(tmp_path):
