@@ -66,3 +66,12 @@ def trained(loaders):
         )
     return SimpleNamespace(model=model, train_losses=train_losses, val_losses=val_losses, tokens_seen=tokens_seen,
                            printed=printed.getvalue())
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Keep models this small on one core: sharing the work takes longer than doing it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

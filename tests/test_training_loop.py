@@ -18,13 +18,7 @@ LENGTHS = [(total, warmup) for total in (1, 2, 3, 10, 135) for warmup in (0, 1, 
            if 0 <= warmup <= total]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Keep models this small on one core: sharing the work takes longer than doing it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Letters:

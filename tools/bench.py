@@ -1,0 +1,406 @@
+"""Measure how fast the course's code is, against its peers and against what the machine can do, all in one run.
+
+    python tools/bench.py                        all tables for this machine, about 25 minutes on two CPU cores
+    python tools/bench.py train                  one of them: train, generate, start
+    python tools/bench.py train --rows plain tied --repeats 1        some rows of it, quickly
+    python tools/bench.py train --device cuda --tokens 1024 --batch 16          the ladder on a GPU
+    python tools/bench.py train --device cuda --tokens 1024 --batch 16 --accumulate 8 --rows tied
+
+Each row runs in a process of its own, several times, in turns with all the others; the table shows medians. Absolute
+times differ from machine to machine and from hour to hour, so compare ratios. A JSON line per row goes into
+build/bench.jsonl. The peer in generation is transformers, from tests/requirements.txt.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+GENERATED = 100  # tokens per measurement; the plain loop after a long prompt gets a tenth, it takes long
+
+# Every rung of the ladder is the one before with some more settings.
+LADDER = {
+    "plain": {},
+    "tf32": {"tf32": True},
+    "autocast": {"autocast": True},
+    "fused AdamW": {"fused": True},
+    "kernels": {"fast": True},
+    "padded": {"pad": 64},
+    "kept": {"keep": True},
+    "lean": {"lean": True},
+    "compiled": {"compiled": True},
+    "tied": {"tied": True},
+}
+MEANING = {
+    "plain": "chapter 5's code: fp32, GPTModel, AdamW",
+    "tf32": "+ TF32 products (GPU)",
+    "autocast": "+ bf16 autocast",
+    "fused AdamW": "+ AdamW in one kernel",
+    "kernels": "+ LayerNorm, GELU, QKV, attention of PyTorch",
+    "padded": "+ vocabulary padded to a multiple of 64",
+    "kept": "+ memory of freed tensors kept (CPU)",
+    "lean": "+ bf16 copy, lean loss, steps inside backward",
+    "compiled": "+ torch.compile",
+    "tied": "+ embedding and output head tied, as in GPT-2",
+    "plain, kept": "plain, with freed memory kept",
+    "plain, dropout": "plain, dropout 0.1",
+    "tied, dropout": "all of the ladder, dropout 0.1",
+}
+
+
+def settings_of(row):
+    """Return the settings of a row of the training table."""
+    name, _, extra = row.partition(", ")
+    settings = {}
+    for rung, more in LADDER.items():
+        settings.update(more)
+        if rung == name:
+            break
+    settings.update({"": {}, "kept": {"keep": True}, "dropout": {"dropout": 0.1}}[extra])
+    return settings
+
+
+# -------------------- one row, in a process of its own --------------------
+
+
+def finish(device):
+    """Wait until a GPU has done what it was asked to do."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def timed(function, device, repeats):
+    """Return the seconds of each of several calls, after a call that warms up."""
+    seconds = []
+    for number in range(repeats + 1):
+        began = time.perf_counter()
+        function()
+        finish(device)
+        if number > 0:
+            seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def measure_limits(options):
+    """Return the machine's limits: matmul peaks in FLOP/s and the bandwidth of reading memory in bytes/s."""
+    import torch
+
+    device = torch.device(options.device)
+    size = 8192 if device.type == "cuda" else 2048
+    limits = {}
+    for name, dtype in [("fp32", torch.float32), ("bf16", torch.bfloat16)]:
+        a, b = torch.randn(2, size, size, device=device).to(dtype)
+        seconds = timed(lambda a=a, b=b: a @ b, device, 10)
+        limits[f"matmul {name}"] = 2 * size**3 / statistics.median(seconds)
+    data = torch.randn(500 * 2**20 // 4, device=device)
+    limits["read"] = data.nbytes / statistics.median(timed(data.sum, device, 10))
+    return limits
+
+
+def measure_training(row, options):
+    """Return tokens/s, peak memory in bytes and the first losses of one rung of the ladder."""
+    import torch
+
+    import previous_chapters as course
+
+    settings = settings_of(row)
+    if settings.get("keep"):
+        course.keep_freed_memory()
+    device = torch.device(options.device)
+    torch.set_float32_matmul_precision("high" if settings.get("tf32") else "highest")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    cfg = {**course.GPT_CONFIG_124M, "context_length": options.tokens, "drop_rate": settings.get("dropout", 0.0)}
+    torch.manual_seed(123)
+    ids = torch.randint(cfg["vocab_size"], (options.accumulate, options.batch, options.tokens + 1), device=device)
+    batches = [(row[:, :-1].contiguous(), row[:, 1:].contiguous()) for row in ids]
+    if settings.get("fast"):
+        model = course.GPTModelFast(cfg, settings.get("tied", False), settings.get("pad", 1))
+    else:
+        model = course.GPTModel(cfg)
+    model = model.to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-4, weight_decay=0.1, fused=settings.get("fused", False))
+    copies = []
+    if settings.get("lean"):
+        step = course.FastStep(model, optimizer, compiled=settings.get("compiled", False))
+        copies = list(step.worker.parameters())
+    else:
+        def step(batches):
+            total = 0.0
+            for inputs, targets in batches:
+                with torch.autocast(device.type, torch.bfloat16, enabled=settings.get("autocast", False)):
+                    loss = course.calc_loss_batch(inputs, targets, model, device) / len(batches)
+                loss.backward()
+                total += loss.detach()
+            optimizer.step()
+            optimizer.zero_grad()
+            return total
+
+    losses = []
+    seconds = timed(lambda: losses.append(step(batches).item()), device, options.steps)
+    kept = [*model.parameters(), *copies, *(value for state in optimizer.state.values() for value in state.values())]
+    return {
+        "tokens_per_second": ids[:, :, 1:].numel() / statistics.median(seconds),
+        "peak_bytes": peak_bytes(lambda: step(batches), kept, device),
+        "resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before,
+        "losses": losses[:4],
+    }
+
+
+def peak_bytes(function, kept, device):
+    """Return the most bytes of tensors at once in a call: those that live all the time, and what the call allocates."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        function()
+        return torch.cuda.max_memory_allocated()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        function()
+    live = peak = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            live += event.nbytes()
+            peak = max(peak, live)
+    storages = [tensor.untyped_storage() for tensor in kept]
+    return peak + sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def weights_of_peer(peer):
+    """Return the state of a GPTModelFast with the weights of transformers' GPT2LMHeadModel."""
+    names = {"attn.c_attn": "att.W_qkv", "attn.c_proj": "att.out_proj", "mlp.c_fc": "ff.0", "mlp.c_proj": "ff.2",
+             "ln_1": "norm1", "ln_2": "norm2"}
+    state = {}
+    for name, tensor in peer.transformer.state_dict().items():
+        for theirs, ours in names.items():
+            name = name.replace(theirs, ours)
+        name = name.replace("h.", "trf_blocks.", 1) if name.startswith("h.") else name
+        name = name.replace("wte", "tok_emb").replace("wpe", "pos_emb").replace("ln_f", "final_norm")
+        matrix = name.endswith((".W_qkv.weight", ".out_proj.weight", ".ff.0.weight", ".ff.2.weight"))
+        state[name] = tensor.T if matrix else tensor
+    return {**state, "out_head.weight": state["tok_emb.weight"]}
+
+
+def measure_generation(row, options):
+    """Return tokens/s of one way to generate, the bytes of weights it reads per token, and the tokens."""
+    import torch
+    import transformers
+
+    import previous_chapters as course
+
+    way, numbers, prompt_length = row.split(", ")
+    device, dtype = torch.device(options.device), torch.float32 if numbers == "fp32" else torch.bfloat16
+    torch.manual_seed(123)
+    peer = transformers.GPT2LMHeadModel(transformers.GPT2Config()).eval()
+    cfg = {**course.GPT_CONFIG_124M, "drop_rate": 0.0, "qkv_bias": True}
+    prompt = torch.randint(cfg["vocab_size"], (1, int(prompt_length)), device=device)
+    count = GENERATED // 10 if way == "plain" and int(prompt_length) > 100 else GENERATED
+    fast = course.GPTModelFast(cfg)
+    fast.load_state_dict(weights_of_peer(peer))
+    if way == "plain":
+        model = course.GPTModel(cfg)
+        model.load_state_dict(fast.plain_state_dict())
+        model = model.to(device, dtype)
+        run = lambda: course.generate(model, prompt, count, 1024)  # noqa: E731
+    elif way == "transformers":
+        peer = peer.to(device, dtype)
+        run = lambda: peer.generate(prompt, max_new_tokens=count, min_new_tokens=count, do_sample=False,  # noqa: E731
+                                    use_cache=True, pad_token_id=0)
+    else:
+        fast = fast.to(device, dtype)
+        if numbers == "int8":
+            fast = course.quantize_int8(fast)
+        if way == "compiled":
+            course.compile_decoding(fast)
+        run = lambda: course.generate_fast(fast, prompt, count, 1024)  # noqa: E731
+    seconds = timed(run, device, 3)
+    weights = sum(parameter.numel() for parameter in peer.parameters()) - peer.transformer.wpe.weight.numel()
+    return {
+        "tokens_per_second": count / statistics.median(seconds),
+        "bytes_per_token": weights * {"fp32": 4, "bf16": 2, "int8": 1}[numbers],
+        "tokens": run()[0, int(prompt_length):].tolist()[:10],
+        **({"growth": growth(fast, device)} if way in ("fast", "compiled") and prompt_length == "4" else {}),
+    }
+
+
+def growth(model, device):
+    """Return how much longer a token takes at position 500 than at position 10, as a share."""
+    import torch
+
+    import previous_chapters as course
+
+    seconds = []
+
+    class Timed(course.CachedModel):
+        def forward(self, in_idx):
+            began = time.perf_counter()
+            logits = super().forward(in_idx)
+            finish(device)
+            seconds.append(time.perf_counter() - began)
+            return logits
+
+    ratios = []
+    for _ in range(3):
+        seconds.clear()
+        with torch.inference_mode():
+            prompt = torch.zeros(1, 4, dtype=torch.int64, device=device)
+            course.generate(Timed(model, 1, 4, 1024), prompt, 520, 1024)
+        early, late = (statistics.median(seconds[position - 8 : position + 16]) for position in (10, 500))
+        ratios.append(late / early - 1)
+    return statistics.median(ratios)
+
+
+def measure_start(row, options):
+    """Return the seconds that importing the module takes beyond torch and the other libraries it needs."""
+    code = ("import time, torch, numpy, tiktoken, torch.utils.data, tqdm; began = time.perf_counter(); "
+            "import previous_chapters; print(time.perf_counter() - began)")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return {"seconds": float(done.stdout)}
+
+
+# -------------------- tables --------------------
+
+
+def rows_of(table, options):
+    """Return the names of a table's rows."""
+    if table == "train":
+        return [row for row in MEANING if options.device == "cuda" or row != "tf32"]
+    if table == "generate":
+        ways = [("plain", ["fp32"]), ("transformers", ["fp32", "bf16"]), ("fast", ["fp32", "bf16"]),
+                ("compiled", ["fp32", "bf16", "int8"])]
+        return [f"{way}, {numbers}, {prompt}" for prompt in (4, 512) for way, formats in ways for numbers in formats]
+    return ["import of previous_chapters"]
+
+
+def run_row(table, row, options):
+    """Measure one row in a process of its own, so that no row inherits memory or compiled code, and return its dict."""
+    arguments = [f"--{name}={getattr(options, name)}" for name in ("device", "batch", "tokens", "accumulate", "steps")]
+    done = subprocess.run([sys.executable, __file__, table, "--row", row, *arguments], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{table}, row {row!r} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def collect(table, rows, options):
+    """Return {row: list of its results}, the rows in turns; the limits of the machine are a row as well."""
+    results = {row: [] for row in ["limits", *rows]}
+    for number in range(options.repeats):
+        for row in results:
+            print(f"\r{table}, round {number + 1} of {options.repeats}: {row:40}", end="", file=sys.stderr, flush=True)
+            results[row].append(run_row(table, row, options))
+    print("\r" + " " * 80 + "\r", end="", file=sys.stderr, flush=True)
+    return results
+
+
+def median_of(results, key):
+    """Return the median of one figure over the repeats of a row."""
+    return statistics.median(result[key] for result in results)
+
+
+def print_training(results, limits, options):
+    """Print the ladder and return its rows as dicts."""
+    import previous_chapters as course
+
+    cfg = {**course.GPT_CONFIG_124M, "context_length": options.tokens}
+    flops = course.count_flops(cfg, options.batch, options.tokens) / (options.batch * options.tokens)  # per token
+    first = next(iter(results))
+    base, base_bytes = median_of(results[first], "tokens_per_second"), median_of(results[first], "peak_bytes")
+    print(f"\nTraining GPT-2 124M, {options.accumulate} × {options.batch} × {options.tokens} tokens per step, "
+          f"on {options.device}: {flops / 1e6:.1f} MFLOP per token")
+    print(f"{'':50}{'tokens/s':>10}{'× first':>9}{'of bf16 peak':>14}{'memory':>9}{'× first':>9}")
+    lines = []
+    for row, repeats in results.items():
+        speed, peak = median_of(repeats, "tokens_per_second"), median_of(repeats, "peak_bytes")
+        share = course.mfu(flops * speed, 1, limits["matmul bf16"])
+        print(f"{MEANING[row]:50}{speed:10,.0f}{speed / base:9.2f}{share:13.1%} "
+              f"{peak / 1e9:6.2f} GB{peak / base_bytes:9.2f}")
+        lines.append({"tokens_per_second": speed, "ratio": speed / base, "mfu": share, "peak_bytes": peak,
+                      "memory_ratio": peak / base_bytes, "losses": repeats[0]["losses"],
+                      "resident_bytes": median_of(repeats, "resident_bytes")})
+    return lines
+
+
+def print_generation(results, limits, options):
+    """Print the table of generation and return its rows as dicts."""
+    print(f"\nGenerating with GPT-2 124M, batch 1, on {options.device}; the limit is bandwidth over the weights' bytes")
+    print(f"{'way, numbers, prompt':34}{'tokens/s':>10}{'× plain':>9}{'× transformers':>16}{'of limit':>10}"
+          f"{'growth':>8}")
+    speeds = {row: median_of(repeats, "tokens_per_second") for row, repeats in results.items()}
+    lines = []
+    for row, repeats in results.items():
+        _, numbers, prompt = row.split(", ")
+        share = speeds[row] * repeats[0]["bytes_per_token"] / limits["read"]
+        line = {"tokens_per_second": speeds[row], "share_of_limit": share, "tokens": repeats[0]["tokens"]}
+        peers = {"ratio_plain": "plain, fp32", "ratio_transformers": f"transformers, {numbers.replace('int8', 'bf16')}"}
+        for key, peer in peers.items():
+            peer = f"{peer}, {prompt}"
+            line[key] = speeds[row] / speeds[peer] if peer in speeds else None
+        line["growth"] = median_of(repeats, "growth") if "growth" in repeats[0] else None
+        ratios = [f"{line[key]:.2f}" if line[key] else "" for key in ("ratio_plain", "ratio_transformers")]
+        grown = f"{line['growth']:+.0%}" if line["growth"] is not None else ""
+        print(f"{row:34}{speeds[row]:10.1f}{ratios[0]:>9}{ratios[1]:>16}{share:10.0%}{grown:>8}")
+        lines.append(line)
+    return lines
+
+
+def print_start(results, limits, options):
+    """Print how long starting takes and return the row as a dict."""
+    seconds = [median_of(repeats, "seconds") for repeats in results.values()]
+    print(f"\nimport of previous_chapters, torch's own import not counted: {seconds[0]:.2f} s")
+    return [{"seconds": seconds[0]}]
+
+
+def main():
+    """Run the tables that were asked for, or one row of one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", choices=["train", "generate", "start", []], help="default: all")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--batch", type=int, default=2, help="training: examples per batch")
+    parser.add_argument("--tokens", type=int, default=256, help="training: tokens per example")
+    parser.add_argument("--accumulate", type=int, default=1, help="training: batches per optimizer step")
+    parser.add_argument("--steps", type=int, default=7, help="training: measured steps per run of a row")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each row")
+    parser.add_argument("--rows", nargs="+", help="some rows of one table, compared to the first")
+    parser.add_argument("--json", type=Path, default=ROOT / "build" / "bench.jsonl", help="where the lines are added")
+    parser.add_argument("--row", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    measure = {"train": measure_training, "generate": measure_generation, "start": measure_start}
+    if options.row:
+        table = options.tables[0]
+        result = measure_limits(options) if options.row == "limits" else measure[table](options.row, options)
+        print("\n" + json.dumps(result))
+        return
+    if options.rows and len(options.tables) != 1:
+        parser.error("--rows needs a single table")
+    printers = {"train": print_training, "generate": print_generation, "start": print_start}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    for table in options.tables or measure:
+        known = rows_of(table, options)
+        if unknown := set(options.rows or []) - set(known):
+            parser.error(f"no such rows: {', '.join(sorted(unknown))}; there are: {'; '.join(known)}")
+        results = collect(table, options.rows or known, options)
+        limits = {key: median_of(results["limits"], key) for key in results["limits"][0]}
+        del results["limits"]
+        lines = printers[table](results, limits, options)
+        print("limits measured: " + ", ".join(f"{key} {value / 1e9:,.1f} G{'B' if key == 'read' else 'FLOP'}/s"
+                                              for key, value in limits.items()))
+        with options.json.open("a", encoding="utf-8") as file:
+            for row, line in zip(results, lines, strict=True):
+                about = {"table": table, "row": row, "repeats": options.repeats, "device": options.device,
+                         "machine": platform.machine(), "cores": os.cpu_count()}
+                if table == "train":
+                    about.update(batch=options.batch, tokens=options.tokens, accumulate=options.accumulate)
+                file.write(json.dumps({**about, **line, "limits": limits}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
