@@ -1619,11 +1619,23 @@ class FastAttention(nn.Module):
             cache[0, :, :, start:end] = keys
             cache[1, :, :, start:end] = values
             keys, values = cache[0, :, :, :end], cache[1, :, :, :end]
-        context_vecs = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=mask, is_causal=mask is None and num_tokens > 1,
-            dropout_p=self.drop_rate if self.training else 0.0,
-        )
+        if self.training and x.device.type == "cpu":
+            context_vecs = self.written_out(queries, keys, values)
+        else:
+            context_vecs = F.scaled_dot_product_attention(
+                queries, keys, values, attn_mask=mask, is_causal=mask is None and num_tokens > 1,
+                dropout_p=self.drop_rate if self.training else 0.0,
+            )
         return self.out_proj(context_vecs.transpose(1, 2).reshape(b, num_tokens, emb_dim))
+
+    def written_out(self, queries, keys, values):
+        """Compute the same by batched products: on a CPU, the kernel's backward pass is slower than theirs."""
+        b, n_heads, num_tokens, head_dim = queries.shape
+        later = torch.full((num_tokens, num_tokens), -torch.inf, dtype=queries.dtype, device=queries.device).triu(1)
+        queries, keys, values = (part.reshape(b * n_heads, num_tokens, head_dim) for part in (queries, keys, values))
+        scores = torch.baddbmm(later, queries, keys.transpose(1, 2), alpha=head_dim**-0.5)
+        weights = F.dropout(scores.softmax(dim=-1), self.drop_rate)
+        return (weights @ values).view(b, n_heads, num_tokens, head_dim)
 
 
 # appendix-G-fast.ipynb, section G.3
@@ -1764,7 +1776,7 @@ class GPTModelFast(nn.Module):
 
 # appendix-G-fast.ipynb, section G.4
 def loss_and_gradient(logits, targets, vocab_size, scale):
-    """Return the summed cross entropy times `scale`, and its gradient for the logits, both from the same softmax.
+    """Return the summed cross entropy times `scale`, and turn the logits into its gradient, in their place.
 
     Args:
         logits: (tokens, columns); columns from `vocab_size` on are padding and count for nothing.
@@ -1775,7 +1787,8 @@ def loss_and_gradient(logits, targets, vocab_size, scale):
     log_sum = torch.logsumexp(scores, dim=-1, keepdim=True)
     loss = (log_sum - scores.gather(-1, targets[:, None])).sum() * scale
     gradient = torch.exp(scores - log_sum) - (columns == targets[:, None]).float()
-    return loss, (gradient * scale).to(logits.dtype)
+    logits.copy_(gradient * scale)
+    return loss
 
 
 # appendix-G-fast.ipynb, section G.4
@@ -1798,14 +1811,14 @@ class HeadLoss(torch.autograd.Function):
         grad_hidden, grad_weight = [], None
         for vectors, ids in zip(hidden.split(chunk), targets.split(chunk), strict=True):
             logits = vectors @ weight.T  # (chunk, rows)
-            part, grad_logits = kernel(logits, ids, vocab_size, 1 / len(hidden))
-            loss += part
+            loss += kernel(logits, ids, vocab_size, 1 / len(hidden))  # from here on, logits are their gradient
             if learning:  # the gradients are ready before the backward pass asks for them
-                grad_hidden.append(grad_logits @ weight)
+                grad_hidden.append(logits @ weight)
                 if grad_weight is None:
-                    grad_weight = grad_logits.T @ vectors
+                    grad_weight = logits.T @ vectors
                 else:
-                    grad_weight.addmm_(grad_logits.T, vectors)
+                    grad_weight.addmm_(logits.T, vectors)
+            del logits  # before the next ones are made
         ctx.gradients = (torch.cat(grad_hidden), grad_weight) if learning else None
         return loss
 
@@ -1814,7 +1827,9 @@ class HeadLoss(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             raise RuntimeError("HeadLoss keeps its gradients for one backward pass only")
-        return *(gradient.mul_(grad_output) for gradient in gradients), None, None, None, None
+        if grad_output.device.type != "cpu" or grad_output != 1:  # on a GPU, asking would take longer
+            gradients = [gradient.mul_(grad_output) for gradient in gradients]
+        return *gradients, None, None, None, None
 
 
 # appendix-G-fast.ipynb, section G.4
@@ -2119,7 +2134,9 @@ def compile_decoding(model):
 
     The weights must not change afterwards. The first tokens take long, for they wait for the compiler.
     """
-    compiled, plain = torch.compile(model.requires_grad_(False).last_logits, dynamic=True), model.last_logits
+    plain = model.requires_grad_(False).last_logits
+    unchecked = {"guard_filter_fn": torch.compiler.skip_guard_on_inbuilt_nn_modules_unsafe}  # the weights stay
+    compiled = torch.compile(plain, dynamic=True, options=unchecked)
     settings = {"freezing": True, "max_autotune": True, "max_autotune_gemm_backends": "CPP,ATEN", "cpp_wrapper": True}
 
     def last_logits(in_idx, cache=None, start=0, pads=None):
