@@ -141,6 +141,7 @@ import ddp_script
 
 def fork_ranks(options):
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    time.sleep(0.2)  # the store's thread must be at rest: a lock that it holds now would stay locked in the ranks
     ranks = mp.start_processes(ddp_script.run_rank, (options, store.port, 1), options.nproc, join=False,
                                start_method="fork")
     ranks.store = store  # it has to live as long as they do
