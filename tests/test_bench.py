@@ -9,11 +9,9 @@ import pytest
 import torch
 import transformers
 
+import bench
 import previous_chapters as course
 from conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "tools"))
-import bench  # noqa: E402
 
 LIMITS = {"matmul fp32": 1e11, "matmul bf16": 1e12, "read": 5e9}
 

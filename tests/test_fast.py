@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+import bench
 import previous_chapters as course
 from conftest import ROOT, TINY
 
@@ -196,17 +197,8 @@ def test_it_equals_transformers_gpt2():
         vocab_size=60, n_positions=LENGTH, n_embd=16, n_head=2, n_layer=2, bos_token_id=None, eos_token_id=None)).eval()
     for name, parameter in theirs.named_parameters():  # biases and norms too
         nn.init.normal_(parameter, float("ln_" in name and "weight" in name), 0.3)
-    names = {"wte": "tok_emb", "wpe": "pos_emb", "ln_f": "final_norm", "attn.c_attn": "att.W_qkv",
-             "attn.c_proj": "att.out_proj", "mlp.c_fc": "ff.0", "mlp.c_proj": "ff.2", "ln_1": "norm1", "ln_2": "norm2"}
-    state = {}
-    for name, value in theirs.transformer.state_dict().items():
-        layer, kind = name.removeprefix("h.").rsplit(".", 1)
-        number = re.match(r"\d+\.", layer)
-        layer = f"trf_blocks.{number[0]}{names[layer[number.end():]]}" if number else names[layer]
-        state[f"{layer}.{kind}"] = value.T if "c_" in name and kind == "weight" else value
-    state["out_head.weight"] = state["tok_emb.weight"]
     fast = course.GPTModelFast({**TINY, "qkv_bias": True}, tie_weights=True).eval()
-    fast.load_state_dict(state)
+    fast.load_state_dict(bench.weights_of_peer(theirs))
     x = ids(3, LENGTH)
     assert_close(fast(x), theirs(x).logits)
 

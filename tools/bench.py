@@ -122,7 +122,7 @@ def measure_training(row, options):
     cfg = {**course.GPT_CONFIG_124M, "context_length": options.tokens, "drop_rate": settings.get("dropout", 0.0)}
     torch.manual_seed(123)
     ids = torch.randint(cfg["vocab_size"], (options.accumulate, options.batch, options.tokens + 1), device=device)
-    batches = [(row[:, :-1].contiguous(), row[:, 1:].contiguous()) for row in ids]
+    batches = [(part[:, :-1].contiguous(), part[:, 1:].contiguous()) for part in ids]
     if settings.get("fast"):
         model = course.GPTModelFast(cfg, settings.get("tied", False), settings.get("pad", 1))
     else:
