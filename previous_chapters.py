@@ -15,6 +15,7 @@ import sys
 import time
 import weakref
 from contextlib import contextmanager
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -1184,6 +1185,37 @@ def count_flops(cfg, batch_size, num_tokens, training=True):
         training: count forward and backward, not forward alone.
     """
     return (3 if training else 1) * sum(flops_by_part(cfg, batch_size, num_tokens).values())
+
+
+# appendix-F-resource-accounting.ipynb, section F.4
+def product_seconds(dtype, size=384):
+    """Return the shortest of three times of a (size, size) @ (size, size) product on the CPU, in seconds."""
+    left, right = torch.ones(2, size, size, dtype=dtype)
+    left @ right  # the first product of a kind also prepares its kernel
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@cache
+def compute_dtype(device):
+    """Return the number format for large products: torch.bfloat16 where it is clearly faster, else torch.float32.
+
+    A GPU is asked whether it has bfloat16 in hardware. A CPU is measured, once per process, in less than half a second;
+    bfloat16 must win by a quarter. Everything else (MPS) computes in float32.
+
+    Args:
+        device: a torch.device or its name.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        faster = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        faster = kind == "cpu" and product_seconds(torch.float32) > 1.25 * product_seconds(torch.bfloat16)
+    return torch.bfloat16 if faster else torch.float32
 
 
 # appendix-F-resource-accounting.ipynb, section F.5
