@@ -1033,6 +1033,19 @@ def find_highest_gradient(model):
 
 
 # appendix-D-training-loop.ipynb, section D.4
+def set_learning_rate(optimizer, lr, peak_lrs):
+    """Give an optimizer the learning rate of a step; groups of parameters with lower peaks get less in proportion.
+
+    Args:
+        optimizer: any optimizer.
+        lr: the rate of the group with the highest peak.
+        peak_lrs: the peak rate of each of the optimizer's groups, in their order.
+    """
+    for group, peak_lr in zip(optimizer.param_groups, peak_lrs, strict=True):
+        group["lr"] = lr * (peak_lr / max(peak_lrs))
+
+
+# appendix-D-training-loop.ipynb, section D.4
 def train_model(model, train_loader, val_loader, optimizer, device, n_epochs, eval_freq, eval_iter, start_context,
                 tokenizer, warmup_steps, initial_lr=3e-05, min_lr=1e-6, grad_norms=None):
     """Train a model with warmup, cosine decay and, on every step, gradients clipped to a total norm of 1.
@@ -1063,10 +1076,13 @@ def train_model(model, train_loader, val_loader, optimizer, device, n_epochs, ev
         learning rates, with an entry per step. The model is left in train mode.
 
     Raises:
-        ValueError: there are no steps, or the schedule is impossible; see `learning_rate_at`.
+        ValueError: there are no steps, the schedule is impossible (see `learning_rate_at`), or start_context has no
+            tokens. Nothing has been trained then.
     """
+    if text_to_token_ids(start_context, tokenizer).shape[1] == 0:
+        raise ValueError(f"start_context must have at least one token, got {start_context!r}")
     train_losses, val_losses, track_tokens_seen, track_lrs = [], [], [], []
-    tokens_seen, global_step, start = 0, -1, time.perf_counter()
+    tokens_seen, global_step, seconds = 0, -1, 0.0
     total_steps = n_epochs * len(train_loader)
     peak_lrs = [group["lr"] for group in optimizer.param_groups]
     peak_lr = max(peak_lrs)
@@ -1076,11 +1092,11 @@ def train_model(model, train_loader, val_loader, optimizer, device, n_epochs, ev
         with tqdm(total=total_steps, unit="batch", file=sys.stdout) as bar:
             for epoch in range(n_epochs):
                 model.train()
+                start = time.perf_counter()
                 for input_batch, target_batch in train_loader:
                     global_step += 1
                     lr = learning_rate_at(global_step, total_steps, warmup_steps, peak_lr, initial_lr, min_lr)
-                    for group, group_peak in zip(optimizer.param_groups, peak_lrs, strict=True):
-                        group["lr"] = lr * (group_peak / peak_lr)
+                    set_learning_rate(optimizer, lr, peak_lrs)
                     track_lrs.append(lr)
 
                     optimizer.zero_grad()
@@ -1092,8 +1108,9 @@ def train_model(model, train_loader, val_loader, optimizer, device, n_epochs, ev
                         grad_norms.append(norm.item())
 
                     tokens_seen += input_batch.numel()
-                    speed = tokens_seen / (time.perf_counter() - start)
-                    bar.set_postfix_str(f"loss {loss.item():.3f}, {speed:.0f} tokens/s")
+                    batch_loss = loss.item()  # on a GPU this waits until the step is done
+                    seconds += time.perf_counter() - start
+                    bar.set_postfix_str(f"loss {batch_loss:.3f}, {tokens_seen / seconds:.0f} tokens/s")
                     bar.update()
 
                     if global_step % eval_freq == 0:
@@ -1103,6 +1120,7 @@ def train_model(model, train_loader, val_loader, optimizer, device, n_epochs, ev
                         track_tokens_seen.append(tokens_seen)
                         tqdm.write(f"Ep {epoch + 1} (Step {global_step:06d}): "
                                    f"Train loss {train_loss:.3f}, Val loss {val_loss:.3f}", file=sys.stdout)
+                    start = time.perf_counter()  # the seconds are those of training, without evaluations and samples
                 generate_and_print_sample(model, tokenizer, device, start_context)
     finally:
         for group, group_peak in zip(optimizer.param_groups, peak_lrs, strict=True):

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -290,7 +291,7 @@ def test_no_argument_is_ignored(monkeypatch, capsys):
     course.train_model(model, train_loader, val_loader, optimizer, device, 2, 3, 2, "hello", tokenizer, 0)
     assert all(a is model and b is device for a, b in calls)
     assert evaluations == [(model, train_loader, val_loader, device, 2)] * 3  # at steps 0, 3 and 6 of 8
-    assert tokenizer.encoded == ["hello"] * 2  # a sample per epoch
+    assert tokenizer.encoded == ["hello"] * 3  # once before any training, then a sample per epoch
     assert capsys.readouterr().out.count("<55 ids>") == 2
 
 
@@ -353,6 +354,16 @@ def test_groups_of_parameters_keep_their_ratio():
     assert [group["lr"] for group in optimizer.param_groups] == [PEAK / 10, PEAK]
 
 
+def test_the_rate_of_a_step_is_the_highest_groups_and_the_others_follow():
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    peaks = [0.1, 0.4, 0.2]
+    optimizer = torch.optim.SGD([{"params": [weight], "lr": peak} for weight, peak in zip(weights, peaks, strict=True)])
+    course.set_learning_rate(optimizer, 0.02, peaks)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005, 0.02, 0.01])
+    course.set_learning_rate(optimizer, 0.4, peaks)  # counted from the peaks, not from the last rates
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(peaks)
+
+
 @pytest.mark.parametrize(("changes", "message"), [
     ({"n_epochs": 0}, "total_steps must be at least 1"),
     ({"warmup_steps": 13}, "from 0 to total_steps=12, got 13"),
@@ -367,6 +378,37 @@ def test_an_impossible_schedule_is_refused_before_anything_is_trained(changes, m
         train(model, optimizer, **changes)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert optimizer.param_groups[0]["lr"] == PEAK and capsys.readouterr().out == ""
+
+
+def test_a_start_context_without_tokens_is_refused_before_anything_is_trained(capsys):
+    model, optimizer = fresh()
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(ValueError, match="start_context must have at least one token, got ''"):
+        train(model, optimizer, start_context="")
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert optimizer.param_groups[0]["lr"] == PEAK and capsys.readouterr().out == ""
+
+
+def test_the_speed_is_that_of_training_without_evaluations_and_samples(monkeypatch):
+    """A clock that only the test moves: a step takes 2 seconds, whatever else 1,000."""
+    now, shown, original_loss = [0.0], [], course.calc_loss_batch
+
+    def loss(*arguments):
+        now[0] += 2 if torch.is_grad_enabled() else 0
+        return original_loss(*arguments)
+
+    def evaluation(*_):
+        now[0] += 1000
+        return 0.0, 0.0
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(course, "calc_loss_batch", loss)
+    monkeypatch.setattr(course, "evaluate_model", evaluation)
+    monkeypatch.setattr(course, "generate_and_print_sample", evaluation)
+    monkeypatch.setattr(course.tqdm, "set_postfix_str", lambda _, text: shown.append(text))
+    model, optimizer = fresh()
+    train(model, optimizer)
+    assert [text.split(", ")[1] for text in shown] == ["8 tokens/s"] * 12  # 16 tokens in 2 seconds
 
 
 def test_training_shows_a_bar_with_loss_and_speed():
