@@ -1,4 +1,4 @@
-"""Every printed value of chapters 2 to 5, computed anew with the extracted classes, by its stated tolerance."""
+"""The values that the course's classes and functions give, computed anew, each by its stated tolerance."""
 
 import pytest
 import tiktoken
