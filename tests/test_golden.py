@@ -244,6 +244,7 @@ def test_gpt2_xl_size(golden):
     assert [total, total - count(model.out_head), round(total * 4 / 2**20, 2)] == golden["4.13"]
 
 
+@pytest.mark.slow
 def test_first_words(fresh_model, bpe, golden):
     model, _ = fresh_model
     out = course.generate_text_simple(model, torch.tensor([bpe.encode("Hello, I am")]), 6, 1024)
@@ -272,6 +273,7 @@ def untrained():
     return course.GPTModel({**course.GPT_CONFIG_124M, "context_length": 256}).eval()
 
 
+@pytest.mark.slow
 def test_untrained_text(untrained, bpe, golden):
     idx = course.text_to_token_ids("Every effort moves you", bpe)
     assert course.token_ids_to_text(course.generate_text_simple(untrained, idx, 10, 256), bpe) == golden["5.01"]
@@ -297,6 +299,7 @@ def test_loaders(loaders, story, bpe, golden):
     assert [len(loader) for loader in loaders] == golden["5.07"]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_initial_losses(untrained, loaders, golden):
     losses = [course.calc_loss_loader(loader, untrained, torch.device("cpu")) for loader in loaders]

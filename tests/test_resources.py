@@ -2,9 +2,6 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,8 +10,8 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 import previous_chapters as course
-from conftest import ROOT, TINY
-from helpers import CPU, train_step
+from conftest import TINY
+from helpers import CPU, output_of, train_step
 
 GPT2_SIZES = [{**course.GPT_CONFIG_124M, **sizes} for sizes in course.model_configs.values()]
 CONFIGS = {  # name: (configuration, tokens); each has its peak at another moment, or another proportion of parts
@@ -386,10 +383,7 @@ def test_a_gigabyte_is_sampled_in_less_than_100_megabytes(tmp_path):
     path = tmp_path / "large.bin"
     with open(path, "wb") as file:
         file.truncate(2 * 500_000_000)  # half a billion ids in two bytes each; nothing is written
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", SAMPLE, str(path)], capture_output=True, text=True, check=True,
-                            env=environment, timeout=300)
-    found = json.loads(result.stdout)
+    found = json.loads(output_of(SAMPLE, path))
     assert found["total"] == 0
     assert 0 <= found["beyond"] < 100e6
 
