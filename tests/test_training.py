@@ -56,6 +56,7 @@ def test_evaluation_uses_the_batches_it_is_told(story, capsys):
     assert losses[1000][0] == pytest.approx(losses[1000][1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["train_model_simple(*arguments)",
                                   "train_model(*arguments, loader.dataset.tokenizer, 2)"])
 def test_training_shows_a_bar_with_loss_and_speed(call):
@@ -158,6 +159,7 @@ def test_a_failed_save_keeps_the_good_checkpoint(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["c.pth"]
 
 
+@pytest.mark.slow
 def test_a_killed_save_keeps_the_good_checkpoint(tmp_path):
     """Kill a process that saves again and again: whatever it was doing, the file under the name loads."""
     path = tmp_path / "c.pth"
