@@ -2,9 +2,6 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,9 +10,9 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 import previous_chapters as course
-from conftest import ROOT, TINY
+from conftest import TINY
+from helpers import CPU, output_of, train_step
 
-CPU = torch.device("cpu")
 GPT2_SIZES = [{**course.GPT_CONFIG_124M, **sizes} for sizes in course.model_configs.values()]
 CONFIGS = {  # name: (configuration, tokens); each has its peak at another moment, or another proportion of parts
     "many words": ({**course.GPT_CONFIG_124M, "vocab_size": 5000, "context_length": 48, "emb_dim": 32, "n_layers": 2,
@@ -31,14 +28,6 @@ every_config = pytest.mark.parametrize("name", CONFIGS)
 def batch_of(cfg, batch_size, num_tokens, device=CPU):
     torch.manual_seed(0)
     return torch.randint(0, cfg["vocab_size"], (2, batch_size, num_tokens), device=device)
-
-
-def train(model, optimizer, inputs, targets):
-    optimizer.zero_grad()
-    loss = course.calc_loss_batch(inputs, targets, model, inputs.device)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
 
 
 # Parameters and FLOPs.
@@ -130,7 +119,7 @@ def peak_of_training(cfg, batch_size, num_tokens, optimizer, dtype=torch.float32
         step = optimizer(model.parameters(), lr=1e-3)
         inputs, targets = batch_of(cfg, batch_size, num_tokens)
         for _ in range(2):  # in the second the optimizer has its state
-            train(model, step, inputs, targets)
+            train_step(model, step, inputs, targets)
     return memory.peak
 
 
@@ -153,7 +142,7 @@ def test_the_peak_of_each_optimizer(name, optimizer):
     assert estimate["peak"] == pytest.approx(peak_of_training(cfg, 1, num_tokens, optimizer), rel=0.1)
     model = course.GPTModel(cfg)
     step = optimizer(model.parameters())
-    train(model, step, *batch_of(cfg, 1, num_tokens))
+    train_step(model, step, *batch_of(cfg, 1, num_tokens))
     states = [value for state in step.state.values() for value in state.values() if torch.is_tensor(value)]
     assert estimate["optimizer"] == sum(value.nbytes for value in states)
 
@@ -225,7 +214,7 @@ def test_the_peak_on_a_gpu(batch_size, change):
     model = course.GPTModel(cfg).to(device)
     optimizer = course.AdamW(model.parameters())
     for _ in range(2):
-        train(model, optimizer, *batch_of(cfg, batch_size, 512, device))
+        train_step(model, optimizer, *batch_of(cfg, batch_size, 512, device))
     measured = torch.cuda.max_memory_allocated() - before
     assert course.estimate_memory(cfg, batch_size, 512, device="cuda")["peak"] == pytest.approx(measured, rel=0.1)
 
@@ -394,10 +383,7 @@ def test_a_gigabyte_is_sampled_in_less_than_100_megabytes(tmp_path):
     path = tmp_path / "large.bin"
     with open(path, "wb") as file:
         file.truncate(2 * 500_000_000)  # half a billion ids in two bytes each; nothing is written
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", SAMPLE, str(path)], capture_output=True, text=True, check=True,
-                            env=environment, timeout=300)
-    found = json.loads(result.stdout)
+    found = json.loads(output_of(SAMPLE, path))
     assert found["total"] == 0
     assert 0 <= found["beyond"] < 100e6
 
@@ -420,7 +406,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, optimizer):
         losses, batches = [], []
         for _ in range(steps):
             batches.append(data.random_batch(4))
-            losses.append(train(model, step, *batches[-1]))
+            losses.append(train_step(model, step, *batches[-1]))
         return losses, [inputs.tolist() for inputs, _ in batches]
 
     whole, step, data = start(1)
