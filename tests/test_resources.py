@@ -86,6 +86,95 @@ def test_mfu():
             course.mfu(*wrong)
 
 
+# The number format.
+
+
+@pytest.fixture
+def fresh_choice():
+    """Let `compute_dtype` forget what it found, before the test and after it."""
+    course.compute_dtype.cache_clear()
+    yield
+    course.compute_dtype.cache_clear()
+
+
+def pretend(monkeypatch, float32, bfloat16):
+    """Let products of the two formats take so many seconds; return the list of formats that were timed."""
+    asked = []
+
+    def seconds(dtype):
+        asked.append(dtype)
+        return {torch.float32: float32, torch.bfloat16: bfloat16}[dtype]
+
+    monkeypatch.setitem(course.compute_dtype.__wrapped__.__globals__, "product_seconds", seconds)
+    return asked
+
+
+@pytest.mark.parametrize(("float32", "bfloat16", "expected"), [
+    (8.0, 1.0, torch.bfloat16), (1.3, 1.0, torch.bfloat16), (1.2, 1.0, torch.float32), (1.0, 1.0, torch.float32),
+    (1.0, 80.0, torch.float32),
+])
+def test_the_format_follows_the_measurement(monkeypatch, fresh_choice, float32, bfloat16, expected):
+    pretend(monkeypatch, float32, bfloat16)
+    assert course.compute_dtype("cpu") == expected
+
+
+def test_the_format_is_measured_once_for_a_device_and_its_name(monkeypatch, fresh_choice):
+    asked = pretend(monkeypatch, 2.0, 1.0)
+    answers = {course.compute_dtype(device) for device in ["cpu", CPU, "cpu:0", torch.device("cpu", 0), CPU]}
+    assert answers == {torch.bfloat16} and sorted(map(str, asked)) == ["torch.bfloat16", "torch.float32"]
+
+
+def test_the_format_of_other_devices_is_not_measured(monkeypatch, fresh_choice):
+    asked = pretend(monkeypatch, 2.0, 1.0)
+    assert course.compute_dtype("mps") == course.compute_dtype(torch.device("mps")) == torch.float32
+    with pytest.raises(RuntimeError, match="abacus"):
+        course.compute_dtype("abacus")
+    assert asked == []
+
+
+@pytest.mark.parametrize(("in_hardware", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_is_asked_for_its_formats(monkeypatch, fresh_choice, in_hardware, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+                        or in_hardware)
+    asked = pretend(monkeypatch, 1.0, 1.0)
+    assert course.compute_dtype("cuda") == course.compute_dtype(torch.device("cuda", 1)) == expected
+    assert asked == []
+
+
+def test_the_measured_product_leaves_the_threads_alone_and_takes_longer_when_larger():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        small, large = (course.product_seconds(torch.float32, size) for size in (64, 512))
+        assert torch.get_num_threads() == 3
+        with pytest.raises(RuntimeError):  # no product of truth values
+            course.product_seconds(torch.bool)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert 0 < 10 * small < large  # 512 times as many FLOPs
+
+
+CHOOSE = """
+import time
+import torch
+import previous_chapters as course
+
+torch.ones(8, 8) @ torch.ones(8, 8)
+start = time.process_time()
+print(course.compute_dtype("cpu"), time.process_time() - start)
+"""
+
+
+def test_an_ordinary_processor_computes_in_float32():
+    """Without instructions for bfloat16, whatever processor this is, and in a moment."""
+    ordinary = {**os.environ, "PYTHONPATH": str(ROOT), "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    result = subprocess.run([sys.executable, "-c", CHOOSE], capture_output=True, text=True, check=True, env=ordinary,
+                            timeout=300)
+    found, seconds = result.stdout.split()
+    assert found == "torch.float32" and float(seconds) < 1.0
+
+
 # Memory.
 
 
