@@ -1,9 +1,6 @@
 """Warmup, decay and clipping: the schedule is PyTorch's, clipping never sleeps, and no argument is ignored."""
 
 import math
-import os
-import subprocess
-import sys
 import time
 
 import pytest
@@ -11,9 +8,9 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 import previous_chapters as course
-from conftest import ROOT, TINY
+from conftest import TINY
+from helpers import CPU, batches, fresh
 
-CPU = torch.device("cpu")
 PEAK, INITIAL, LEAST = 0.01, 0.001, 0.0005
 LENGTHS = [(total, warmup) for total in (1, 2, 3, 10, 135) for warmup in (0, 1, 2, 27, total - 1, total)
            if 0 <= warmup <= total]
@@ -36,33 +33,10 @@ class Letters:
         return f"<{len(ids)} ids>"
 
 
-class Scaled(course.GPTModel):
-    """A GPTModel with its logits multiplied, so that gradients are as large or as small as a test wants them."""
-
-    factor = 1.0
-
-    def forward(self, in_idx):
-        return self.factor * super().forward(in_idx)
-
-
-def batches(count, seed=0):
-    """Return a list of batches: a loader that draws no random numbers."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randint(0, TINY["vocab_size"], (count, 2, 9), generator=generator)
-    return [(row[:, :-1], row[:, 1:]) for row in rows]
-
-
 def shuffled():
     """Return a loader that mixes six batches anew in each pass."""
     samples = [(inputs[row], targets[row]) for inputs, targets in batches(6) for row in range(2)]
     return torch.utils.data.DataLoader(samples, batch_size=2, shuffle=True)
-
-
-def fresh(factor=1.0, lr=PEAK):
-    torch.manual_seed(0)
-    model = Scaled(TINY)
-    model.factor = factor
-    return model, torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.1)
 
 
 def train(model, optimizer, loader=None, **changes):
@@ -409,19 +383,3 @@ def test_the_speed_is_that_of_training_without_evaluations_and_samples(monkeypat
     model, optimizer = fresh()
     train(model, optimizer)
     assert [text.split(", ")[1] for text in shown] == ["8 tokens/s"] * 12  # 16 tokens in 2 seconds
-
-
-def test_training_shows_a_bar_with_loss_and_speed():
-    script = f"""
-import torch, previous_chapters as course
-text = open("the-verdict.txt", encoding="utf-8").read()[:1500]
-loader = course.create_dataloader_v1(text, batch_size=2, max_length=16, stride=16)
-model = course.GPTModel({ {**TINY, "vocab_size": 50257, "context_length": 16}!r})
-optimizer = torch.optim.AdamW(model.parameters())
-course.train_model(model, loader, loader, optimizer, torch.device("cpu"), 1, 5, 1, "I HAD", loader.dataset.tokenizer, 2)
-"""
-    environment = {key: value for key, value in os.environ.items() if key != "TQDM_DISABLE"}
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True,
-                          timeout=120)
-    assert done.returncode == 0 and done.stderr == ""
-    assert "batch" in done.stdout and "tokens/s" in done.stdout and "loss" in done.stdout
