@@ -217,6 +217,10 @@ def _lines(axis, lines, xlabel, ylabel, logx=False, logy=False, marks=False):
                   label=name, marker="o" if marks else None, markersize=3.5)
     axis.set_xscale("log" if logx else "linear")
     axis.set_yscale("log" if logy else "linear")
+    places = sorted({float(value) for x, _ in lines.values() for value in x})
+    if logx and len(places) <= 5:
+        axis.set_xticks(places, [f"{place:g}" for place in places])  # the default labels would overlap
+        axis.set_xticks([], minor=True)
     if not logx and all(isinstance(value, int) for x, _ in lines.values() for value in x):
         axis.xaxis.get_major_locator().set_params(integer=True)  # half a word is no word
     _label(axis, xlabel, ylabel, legend=len(lines) > 1)
