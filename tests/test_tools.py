@@ -1,8 +1,10 @@
 """The tools: extraction notices drift and refuses what it cannot extract; the runner reports progress and failures."""
 
 import re
+import shutil
 import subprocess
 import sys
+from importlib import metadata
 
 import nbformat
 import pytest
@@ -189,3 +191,34 @@ def test_a_cell_that_takes_too_long_stops_the_run(tmp_path, monkeypatch, capsys)
     assert "ch08-slow.ipynb, section '8.2 · Slow', code cell 2 failed" in complaint
     assert "time.sleep(120)\n\nit ran for more than 5 seconds" in complaint
     assert (tmp_path / "build" / path.name).exists()
+
+
+@pytest.mark.parametrize(("version", "fits"), [("3.10", False), ("3.11", True), ("3.13", True), ("3.14", False)])
+def test_make_refuses_a_python_that_does_not_work_in_one_sentence(tmp_path, version, fits):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.txt").touch()
+    python = tmp_path / "python"
+    pretend = f"import sys; sys.version_info = tuple(map(int, '{version}.0'.split('.'))); exec(sys.argv[1])"
+    # It answers what version it is, and ends when it should make the environment.
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exec "{sys.executable}" -c "{pretend}" "$2"\nexit 7\n')
+    python.chmod(0o755)
+    done = subprocess.run(["make", f"PYTHON={python}", ".venv/.course"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert lines == ([] if fits else [f"Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no newer one), {python} is "
+                                      f"{version}"])
+    assert ("-m venv" in done.stdout) == fits
+
+
+def test_what_our_code_imports_is_named_and_pinned():
+    """The peers that the tools compare with, and what reads the weights without TensorFlow, are the tests' packages."""
+    pinned = {name: version for file in ("requirements.txt", "tests/requirements.txt")
+              for name, version in re.findall(r"^([\w-]+)==(.+)$", (ROOT / file).read_text(encoding="utf-8"), re.M)}
+    ours = {path.stem for folder in (".", "tools", "notebooks") for path in (ROOT / folder).glob("*.py")}
+    files = [path for folder in (".", "tools", "notebooks") for path in (ROOT / folder).glob("*.py")]
+    imported = {module.split(".")[0].lower() for path in files
+                for module in re.findall(r"^\s*(?:import|from) ([\w.]+)(?: import|$| as)",
+                                         path.read_text(encoding="utf-8"), re.M)}
+    assert imported - {name.lower() for name in sys.stdlib_module_names} - ours <= pinned.keys()
+    for package, version in pinned.items():
+        assert metadata.version(package) == version
