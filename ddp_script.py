@@ -50,6 +50,7 @@ from previous_chapters import (  # noqa: E402
     NeuralNetwork,
     ToyDataset,
     calc_loss_batch,
+    compute_dtype,
     eval_mode,
     model_configs,
     save_atomically,
@@ -93,9 +94,10 @@ def parse(arguments):
     gpt.add_argument("--accumulate", type=int, default=1, help="forward passes per optimizer step")
     gpt.add_argument("--lr", type=float, default=4e-4, help="learning rate of AdamW")
     gpt.add_argument("--dropout", type=float, default=0.1, help="share of numbers set to zero in training")
-    gpt.add_argument("--bf16", action="store_true", help="compute in bfloat16 where that is safe (autocast)")
+    gpt.add_argument("--bf16", action="store_true", help="compute in bfloat16 (autocast), where that is faster")
     gpt.add_argument("--log-every", type=int, default=10, help="steps from one line of progress to the next")
     gpt.add_argument("--eval-every", type=int, default=50, help="steps from one evaluation to the next; 0: only last")
+    gpt.add_argument("--eval-batches", type=int, default=50, help="batches per process in an evaluation; 0: all")
     gpt.add_argument("--checkpoint", type=Path, default=ROOT / "build" / "ddp" / "checkpoint.pth",
                      help="where to save; on several machines, a file that all of them see")
     gpt.add_argument("--checkpoint-every", type=int, default=100, help="steps from one save to the next; 0: only last")
@@ -106,7 +108,7 @@ def parse(arguments):
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    for name in ("eval_every", "checkpoint_every", "lr"):
+    for name in ("eval_every", "eval_batches", "checkpoint_every", "lr"):
         if getattr(options, name) < 0:
             parser.error(f"--{name.replace('_', '-')} must be at least 0, got {getattr(options, name)}")
     if not 0 <= options.dropout < 1:
@@ -227,7 +229,7 @@ def mean_over_ranks(value, weight=1.0):
     """Return the mean of a number over all processes, weighted by how many examples stand behind each process's."""
     total = torch.tensor([float(value) * weight, weight], dtype=torch.float64)
     dist.all_reduce(total)
-    return (total[0] / total[1]).item()
+    return (total[0] / total[1]).item()  # not a number where no process has an example
 
 
 def check_equal_on_all_ranks(model):
@@ -295,7 +297,7 @@ def accuracy_over_ranks(network, dataset, device):
 def train_gpt(options, device):
     """Pretrain a GPTModel on a text; return False if SIGTERM stopped the run, after a checkpoint was written."""
     sigterms = []
-    signal.signal(signal.SIGTERM, lambda *_: sigterms.append(True))  # looked at after each step
+    signal.signal(signal.SIGTERM, lambda *_: sigterms.append(True))  # looked at between steps
     cfg = {**GPT_CONFIG_124M, **SIZES[options.size], "context_length": options.context, "drop_rate": options.dropout}
     train_set, val_set, text_hash = read_text(options)
     per_step = options.batch_size * options.accumulate * dist.get_world_size()
@@ -320,9 +322,12 @@ def train_gpt(options, device):
     if progress["epoch"] >= options.epochs:
         say(f"nothing left to do: {progress['epoch']} of {options.epochs} epochs are done")
 
+    bf16 = options.bf16 and agreed_dtype(device) == torch.bfloat16
+    if options.bf16 and not bf16:
+        say("bfloat16 is not faster on this machine: computing in float32")
     start, timed_steps = time.perf_counter(), 0
     for group in remaining_groups(train_set, progress, per_step, options):
-        loss = train_step(ddp, optimizer, group, options.bf16, device)
+        loss = train_step(ddp, optimizer, group, bf16, device)
         timed_steps += 1
         if is_due(progress["step"], options.log_every):
             loss = mean_over_ranks(loss)
@@ -330,16 +335,19 @@ def train_gpt(options, device):
             epochs = progress["epoch"] + progress["examples"] / len(train_set)
             say(f"step {progress['step']}  epoch {epochs:.2f}/{options.epochs}  loss {loss:.6f}  {speed:,.0f} tokens/s")
         last = progress["epoch"] == options.epochs
-        stop = mean_over_ranks(len(sigterms)) > 0  # they must agree: one that stops alone leaves the others waiting
         evaluates, saves = (last or is_due(progress["step"], every)
                             for every in (options.eval_every, options.checkpoint_every))
-        if saves or stop:
+        if saves:
             save_progress(options.checkpoint, model, optimizer, progress, run, device)
+        val_loss = evaluate(model, val_set, options, device, bf16, sigterms) if evaluates else None
+        stop = mean_over_ranks(len(sigterms)) > 0  # they must agree: one that stops alone leaves the others waiting
+        if evaluates and not stop:
+            say(f"step {progress['step']}  validation loss {val_loss:.6f}")
         if stop and not last:
+            if not saves:
+                save_progress(options.checkpoint, model, optimizer, progress, run, device)
             say(f"stopped by SIGTERM after step {progress['step']}; add --resume to go on")
             return False
-        if evaluates:
-            say(f"step {progress['step']}  validation loss {evaluate(model, val_set, options, device):.6f}")
         if evaluates or saves:
             start, timed_steps = time.perf_counter(), 0  # the speed is that of training alone
     say(f"all processes hold the same parameters: {check_equal_on_all_ranks(model)}")
@@ -425,14 +433,26 @@ def train_step(ddp, optimizer, group, bf16, device):
     return total
 
 
-def evaluate(model, val_set, options, device):
-    """Return the mean loss over all validation examples; each process computes its part."""
+def agreed_dtype(device):
+    """Return the number format that `compute_dtype` chooses on rank 0: where it measures, the others might differ."""
+    choice = [compute_dtype(device) if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(choice)
+    return choice[0]
+
+
+def evaluate(model, val_set, options, device, bf16, sigterms):
+    """Return the mean loss over the first validation batches; each process computes its part, until SIGTERM."""
     mine = range(dist.get_rank(), len(val_set), dist.get_world_size())
-    total = 0.0
-    with eval_mode(model), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+    if options.eval_batches > 0:
+        mine = mine[: options.eval_batches * options.batch_size]
+    total, examples = 0.0, 0
+    with eval_mode(model), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for inputs, targets in DataLoader(val_set, options.batch_size, sampler=mine, generator=torch.Generator()):
+            if sigterms:
+                break
             total += calc_loss_batch(inputs, targets, model, device).item() * len(inputs)
-    return mean_over_ranks(total / max(1, len(mine)), weight=len(mine))
+            examples += len(inputs)
+    return mean_over_ranks(total / max(1, examples), weight=examples)
 
 
 def save_progress(path, model, optimizer, progress, run, device):
@@ -453,7 +473,7 @@ def save_progress(path, model, optimizer, progress, run, device):
     if dist.get_rank() == 0:
         save_atomically({"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict(),
                          **progress, "run": run, "rng_states": states}, path)
-    mean_over_ranks(0)  # nobody goes on, or ends, before the file is complete
+    dist.barrier()  # nobody goes on, or ends, before the file is complete
 
 
 def load_progress(path, model, optimizer, progress, run, device):

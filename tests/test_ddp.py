@@ -341,7 +341,8 @@ def test_resuming_without_a_checkpoint_starts(gpt, alone, tmp_path, capsys):
     assert (tmp_path / "folder" / "c.pth").exists()
 
 
-def test_bfloat16_learns_about_the_same(gpt, alone, whole, tmp_path, capsys):
+def test_bfloat16_learns_about_the_same(gpt, alone, whole, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ddp_script, "compute_dtype", lambda device: torch.bfloat16)
     train_alone(*gpt, "--epochs", 1, "--batch-size", 6, "--dropout", 0, "--checkpoint", tmp_path / "32.pth")
     exact = losses(capsys.readouterr().out)
     train_alone(*gpt, "--epochs", 1, "--batch-size", 6, "--dropout", 0, "--bf16", "--checkpoint", tmp_path / "16.pth")
@@ -437,3 +438,45 @@ def test_torchrun_decides_on_the_processes(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         ddp_script.parse(["--nproc", "2"])
     assert "leave --nproc out" in capsys.readouterr().err
+
+
+def test_bfloat16_is_not_used_where_it_is_slower(gpt, alone, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ddp_script, "compute_dtype", lambda device: torch.float32, raising=False)
+    printed = []
+    for number, extra in enumerate(([], ["--bf16"])):
+        train_alone(*gpt, "--epochs", 1, "--batch-size", 6, *extra, "--checkpoint", tmp_path / f"{number}.pth")
+        printed.append(capsys.readouterr().out)
+    assert losses(printed[0]) == losses(printed[1])
+    assert "bfloat16" not in printed[0]
+    assert printed[1].count("bfloat16 is not faster on this machine: computing in float32\n") == 1
+
+
+@pytest.mark.parametrize(("extra", "wanted"), [(["--eval-batches", 2], 2), (["--eval-batches", 0], 4), ([], 4)])
+def test_an_evaluation_takes_so_many_batches(gpt, alone, tmp_path, monkeypatch, extra, wanted):
+    calls = []
+
+    def counted(inputs, targets, model, device):
+        calls.append(torch.is_grad_enabled())
+        return calc_loss_batch(inputs, targets, model, device)
+
+    calc_loss_batch = course.calc_loss_batch
+    monkeypatch.setattr(ddp_script, "calc_loss_batch", counted)
+    train_alone(*gpt, "--epochs", 1, "--eval-every", 0, *extra, "--checkpoint", tmp_path / "c.pth")
+    assert calls.count(False) == wanted
+
+
+def test_sigterm_is_noticed_during_evaluation(gpt, alone, tmp_path, monkeypatch, capsys):
+    def stopped(inputs, targets, model, device):
+        if not torch.is_grad_enabled():
+            evaluated.append(1)
+            signal.raise_signal(signal.SIGTERM)
+        return calc_loss_batch(inputs, targets, model, device)
+
+    evaluated, calc_loss_batch = [], course.calc_loss_batch
+    monkeypatch.setattr(ddp_script, "calc_loss_batch", stopped)
+    options = ddp_script.parse([*map(str, [*gpt, "--eval-every", 5, "--checkpoint", tmp_path / "c.pth"])])
+    assert not ddp_script.train_gpt(options, torch.device("cpu"))
+    assert len(evaluated) == 1
+    printed = capsys.readouterr().out
+    assert "stopped by SIGTERM after step 5; add --resume to go on" in printed and "validation loss" not in printed
+    assert torch.load(tmp_path / "c.pth", weights_only=True)["step"] == 5
