@@ -1,5 +1,6 @@
 # make lab    open the notebooks in JupyterLab
 # make run    execute the chapters from top to bottom, keep the executed copies in build/
+# make check  re-check in minutes, for a change in progress: style, extraction, quick tests, chapters 1 to 4
 # make test   re-check everything: style, extraction, tests, and the stored outputs of every notebook
 # Each sets itself up in .venv first; a second call finds it and starts at once.
 
@@ -9,8 +10,11 @@ BIN := .venv/bin
 HEADLESS := TQDM_DISABLE=1
 # The stored outputs are those of a machine without OpenAI's weights: no address to fetch them from, none kept.
 OFFLINE := GPT2_MIRROR=none GPT2_MODELS_DIR=$(CURDIR)/build/none
+# Both end with the time that each file took, above pytest's closing line.
+PYTEST := $(BIN)/python -m pytest -p tools.times
+NBVAL := $(HEADLESS) $(OFFLINE) $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=1800
 
-.PHONY: lab run test extract refresh clean
+.PHONY: lab run style check test extract refresh clean
 
 lab: .venv/.course
 	$(BIN)/jupyter lab notebooks
@@ -18,11 +22,22 @@ lab: .venv/.course
 run: .venv/.course
 	$(HEADLESS) $(BIN)/python tools/run.py
 
-test: .venv/.tests
+style: .venv/.tests
+	@date "+%T  style and extraction"
 	$(BIN)/ruff check .
 	$(BIN)/python tools/extract.py --check
-	$(BIN)/pytest tests
-	$(HEADLESS) $(OFFLINE) $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1800 notebooks
+
+check: style
+	@date "+%T  quick tests"
+	$(PYTEST) -m "not slow" tests
+	@date "+%T  chapters 1 to 4"
+	$(NBVAL) notebooks/ch0[1-4]-*.ipynb
+
+test: style
+	@date "+%T  tests"
+	$(PYTEST) tests
+	@date "+%T  notebooks"
+	$(NBVAL) notebooks
 
 # For authors: previous_chapters.py and the README's picture anew from the notebooks; all stored outputs anew.
 extract: .venv/.course

@@ -1,11 +1,8 @@
-"""What the tests share: the repository, the story, the golden values, and one trained model."""
+"""What the tests share as fixtures: the story, the golden values, and a tiny model; see also helpers.py."""
 
-import contextlib
-import io
 import json
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -37,35 +34,6 @@ def tiny_model():
     """A GPTModel that is small enough for every test to have its own, in train mode."""
     torch.manual_seed(0)
     return course.GPTModel(TINY)
-
-
-@pytest.fixture(scope="session")
-def loaders(story):
-    """Return (training loader, validation loader) as chapter 5 makes them."""
-    torch.manual_seed(123)
-    split = int(0.9 * len(story))
-    return (
-        course.create_dataloader_v1(story[:split], batch_size=2, max_length=256, stride=256),
-        course.create_dataloader_v1(story[split:], batch_size=2, max_length=256, stride=256, shuffle=False,
-                                    drop_last=False),
-    )
-
-
-@pytest.fixture(scope="session")
-def trained(loaders):
-    """The 124M model after the ten epochs of chapter 5 (several minutes), with its losses and what it printed."""
-    train_loader, val_loader = loaders
-    torch.manual_seed(123)
-    model = course.GPTModel({**course.GPT_CONFIG_124M, "context_length": 256})
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-4, weight_decay=0.1)
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        train_losses, val_losses, tokens_seen = course.train_model_simple(
-            model, train_loader, val_loader, optimizer, torch.device("cpu"), num_epochs=10, eval_freq=5, eval_iter=5,
-            start_context="Every effort moves you",
-        )
-    return SimpleNamespace(model=model, train_losses=train_losses, val_losses=val_losses, tokens_seen=tokens_seen,
-                           printed=printed.getvalue())
 
 
 @pytest.fixture(scope="module")

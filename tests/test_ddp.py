@@ -168,6 +168,7 @@ ddp_script.main(["--device", "cpu"])
 # -------------------- the toy network --------------------
 
 
+@pytest.mark.slow
 def test_the_toy_by_python_and_by_torchrun():
     printed, _ = run()
     lines = [line for line in printed.splitlines() if line.startswith("[rank")]
@@ -179,6 +180,7 @@ def test_the_toy_by_python_and_by_torchrun():
     assert sorted(by_torchrun.splitlines()) == sorted(printed.splitlines())
 
 
+@pytest.mark.slow
 def test_a_rank_ends_without_shutting_the_interpreter_down(tmp_path):
     """A thread of gloo that wakes up in an interpreter which shuts down aborts the process, once in ten runs."""
     (tmp_path / "watching.py").write_text(WATCHING)
@@ -187,6 +189,7 @@ def test_a_rank_ends_without_shutting_the_interpreter_down(tmp_path):
     assert "terminate called" not in complaints
 
 
+@pytest.mark.slow
 def test_more_processes_than_examples(tmp_path):
     script = tmp_path / "six.py"
     script.write_text(FORKING + "finish(fork_ranks(options))", encoding="utf-8")
@@ -200,6 +203,7 @@ def test_more_processes_than_examples(tmp_path):
 # -------------------- pretraining --------------------
 
 
+@pytest.mark.slow
 def test_two_processes_learn_as_one_with_twice_the_batch(gpt, alone, tmp_path, capsys):
     settings = [*gpt, "--epochs", 2, "--dropout", 0, "--eval-every", 5]
     printed = {"two processes": run(*settings, "--nproc", 2, "--checkpoint", tmp_path / "two.pth")[0]}
@@ -242,6 +246,7 @@ finish(fork_ranks(options))
 """
 
 
+@pytest.mark.slow
 def test_ten_kills_leave_no_trace(gpt, whole, tmp_path):
     script = tmp_path / "killing.py"
     script.write_text(KILLING, encoding="utf-8")
@@ -270,6 +275,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_stops_and_torchrun_goes_on(gpt, whole, tmp_path):
     settings = [*gpt, "--checkpoint-every", 0, "--eval-every", 5, "--checkpoint", tmp_path / "c.pth"]
     script = tmp_path / "slow.py"
@@ -287,12 +293,14 @@ def test_sigterm_saves_and_stops_and_torchrun_goes_on(gpt, whole, tmp_path):
     assert_same_bits(final(tmp_path / "c.pth"), final(whole[1]))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_opens_in_the_course(whole):
     model = course.GPTModel(torch.load(whole[1], weights_only=True)["run"]["model"])
     assert course.load_checkpoint(whole[1], model) == STEPS
     assert torch.equal(model.out_head.weight, final(whole[1])["out_head.weight"])
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes_and_learning_rate(gpt, alone, whole, tmp_path, capsys):
     path = tmp_path / "c.pth"
     shutil.copy(whole[1], path)
@@ -312,6 +320,7 @@ def test_a_run_goes_on_with_steps_larger_than_the_rest_of_the_epoch(alone):
     assert progress == {"step": 8, "epoch": 3, "examples": 0}
 
 
+@pytest.mark.slow
 def test_nothing_is_left_to_do(gpt, alone, whole, capsys):
     train_alone(*gpt, "--checkpoint", whole[1], "--resume")
     printed = capsys.readouterr().out
@@ -325,6 +334,7 @@ def test_a_checkpoint_of_another_program_is_refused(gpt, alone, tmp_path):
         train_alone(*gpt, "--checkpoint", tmp_path / "c.pth", "--resume")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "message"), [
     (["--seed", "7"], "has another seed: 123, this run has 7"),
     (["--size", "small"], "has another model"),
@@ -341,6 +351,7 @@ def test_resuming_without_a_checkpoint_starts(gpt, alone, tmp_path, capsys):
     assert (tmp_path / "folder" / "c.pth").exists()
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_about_the_same(gpt, alone, whole, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ddp_script, "compute_dtype", lambda device: torch.bfloat16)
     train_alone(*gpt, "--epochs", 1, "--batch-size", 6, "--dropout", 0, "--checkpoint", tmp_path / "32.pth")
@@ -369,6 +380,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_failing_rank_ends_all(gpt, tmp_path):
     script = tmp_path / "failing.py"
     script.write_text(FAILING, encoding="utf-8")
@@ -383,6 +395,7 @@ def test_a_failing_rank_ends_all(gpt, tmp_path):
     assert_nothing_is_left(process, seconds=1)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind(gpt, tmp_path):
     process = start(*gpt, "--nproc", 2, "--epochs", 99, "--checkpoint", tmp_path / "c.pth")
     read_until(process, "step 2 ")
@@ -393,6 +406,7 @@ def test_ctrl_c_leaves_nothing_behind(gpt, tmp_path):
     assert_nothing_is_left(process, seconds=1)
 
 
+@pytest.mark.slow
 def test_a_killed_launcher_leaves_nothing_behind(gpt, tmp_path):
     process = start(*gpt, "--nproc", 2, "--epochs", 99, "--checkpoint", tmp_path / "c.pth")
     read_until(process, "step 2 ")
@@ -410,6 +424,7 @@ def test_settings_that_the_text_does_not_allow(gpt, alone, tmp_path):
         train_alone(*gpt, "--text", text, "--context", 200, "--checkpoint", tmp_path / "c.pth")
 
 
+@pytest.mark.slow
 def test_wrong_settings_need_no_traceback(gpt, tmp_path):
     _, complaints = run(*gpt, "--nproc", 1, "--batch-size", 1000, "--checkpoint", tmp_path / "c.pth", status=1)
     assert complaints.startswith("[rank 0] the text gives 74 training examples of 16 tokens, one step takes 1000")

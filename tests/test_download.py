@@ -202,6 +202,7 @@ def test_a_stall(target, serve):
     assert server.ranges() == [None, f"bytes={HALF}-"]
 
 
+@pytest.mark.slow
 def test_silence_from_the_start(target, serve):
     server = serve(Answer(BODY, cut=0, hang=30))
     assert "timed out (4 tries)" in fails(target, server.url + "/file")
@@ -706,6 +707,7 @@ def test_without_tensorflow(mirror, tmp_path, monkeypatch):
     assert mirror.seen == []
 
 
+@pytest.mark.slow
 def test_tensorflow_is_silent_and_imported_late(origin):
     script = f"""
 import sys, gpt_download

@@ -8,8 +8,7 @@ import torch
 
 import previous_chapters as course
 from conftest import TINY
-
-CPU = torch.device("cpu")
+from helpers import CPU
 
 
 def raises(*parts):

@@ -25,6 +25,7 @@ from exercises import TINY
 from extract import notebook_paths
 
 BPE = tiktoken.get_encoding("gpt2")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def second_copy_of(module):

@@ -9,6 +9,8 @@ from conftest import TINY
 
 LENGTH = TINY["context_length"]
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 class Scripted(nn.Module):
     """A stand-in for a model: after token t comes token `follows[t]`, with certainty."""

@@ -1,6 +1,4 @@
-"""Every printed value of chapters 2 to 5, computed anew with the extracted classes, by its stated tolerance."""
-
-import re
+"""The values that the course's classes and functions give, computed anew, each by its stated tolerance."""
 
 import pytest
 import tiktoken
@@ -123,19 +121,6 @@ def batch(inputs):
     return torch.stack((inputs, inputs))
 
 
-def test_attention_without_weights(inputs, golden):
-    scores = inputs @ inputs[1]
-    close(scores, golden["3.01"])
-    close(scores / scores.sum(), golden["3.02"])
-    weights = torch.softmax(scores, dim=0)
-    close(weights, golden["3.03"])
-    close(weights @ inputs, golden["3.04"])
-    scores = inputs @ inputs.T
-    close(scores, golden["3.05"])
-    close(torch.softmax(scores, dim=-1), golden["3.06"])
-    close(torch.softmax(scores, dim=-1) @ inputs, golden["3.07"])
-
-
 def test_self_attention_v1(inputs, golden):
     torch.manual_seed(123)
     attention = course.SelfAttention_v1(3, 2)
@@ -162,11 +147,6 @@ def test_self_attention_v2_and_masking(inputs, golden):
     close(torch.softmax(scores.masked_fill(course.causal_mask(6), -torch.inf), dim=-1), golden["3.16"])
 
 
-def test_dropout(golden):
-    torch.manual_seed(123)
-    assert nn.Dropout(0.5)(torch.ones(6, 6)).tolist() == golden["3.17"]
-
-
 def test_causal_and_multi_head_attention(batch, golden):
     assert list(course.CausalAttention(3, 2, 6, 0.0)(batch).shape) == golden["3.18"]
     torch.manual_seed(123)
@@ -175,14 +155,6 @@ def test_causal_and_multi_head_attention(batch, golden):
     torch.manual_seed(123)
     out = course.MultiHeadAttention(3, 2, 6, 0.0, num_heads=2)(batch)
     close(out, [golden["3.21"]] * 2)
-
-
-def test_batched_product(golden):
-    a = torch.tensor([[[[0.2745, 0.6584, 0.2775, 0.8573], [0.8993, 0.0390, 0.9268, 0.7388],
-                        [0.7179, 0.7058, 0.9156, 0.4340]],
-                       [[0.0772, 0.3565, 0.1479, 0.5331], [0.4066, 0.2318, 0.4545, 0.9737],
-                        [0.4606, 0.5159, 0.4220, 0.5786]]]])
-    close(a @ a.transpose(2, 3), golden["3.20"])
 
 
 def count(module):
@@ -272,6 +244,7 @@ def test_gpt2_xl_size(golden):
     assert [total, total - count(model.out_head), round(total * 4 / 2**20, 2)] == golden["4.13"]
 
 
+@pytest.mark.slow
 def test_first_words(fresh_model, bpe, golden):
     model, _ = fresh_model
     out = course.generate_text_simple(model, torch.tensor([bpe.encode("Hello, I am")]), 6, 1024)
@@ -283,11 +256,24 @@ def test_first_words(fresh_model, bpe, golden):
 
 
 @pytest.fixture(scope="module")
+def loaders(story):
+    """Return (training loader, validation loader) as chapter 5 makes them."""
+    torch.manual_seed(123)
+    split = int(0.9 * len(story))
+    return (
+        course.create_dataloader_v1(story[:split], batch_size=2, max_length=256, stride=256),
+        course.create_dataloader_v1(story[split:], batch_size=2, max_length=256, stride=256, shuffle=False,
+                                    drop_last=False),
+    )
+
+
+@pytest.fixture(scope="module")
 def untrained():
     torch.manual_seed(123)
     return course.GPTModel({**course.GPT_CONFIG_124M, "context_length": 256}).eval()
 
 
+@pytest.mark.slow
 def test_untrained_text(untrained, bpe, golden):
     idx = course.text_to_token_ids("Every effort moves you", bpe)
     assert course.token_ids_to_text(course.generate_text_simple(untrained, idx, 10, 256), bpe) == golden["5.01"]
@@ -313,52 +299,43 @@ def test_loaders(loaders, story, bpe, golden):
     assert [len(loader) for loader in loaders] == golden["5.07"]
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_initial_losses(untrained, loaders, golden):
     losses = [course.calc_loss_loader(loader, untrained, torch.device("cpu")) for loader in loaders]
     close(losses, golden["5.08"], decimals=5)
 
 
-def test_training_losses(trained, golden):
-    first = [list(pair) for pair in zip(trained.train_losses, trained.val_losses, strict=True)][:4]
-    close(first, golden["5.09"], decimals=2)
-    assert 0.2 < trained.train_losses[-1] < 0.9
-    assert 6.2 < trained.val_losses[-1] < 6.7
-    assert abs(trained.val_losses[-1] - golden["5.10"]) < 0.25
+class NineWords(nn.Module):
+    """A stand-in for a model: its scores are the same after any text."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = torch.tensor(logits)
+
+    def forward(self, idx):
+        return self.logits.expand(*idx.shape, -1)  # -> (batch, num_tokens, 9)
 
 
-def test_training_prints_its_log(trained):
-    pattern = r"^Ep (\d+) \(Step (\d+)\): Train loss (\d+\.\d{3}), Val loss (\d+\.\d{3})$"
-    lines = re.findall(pattern, trained.printed, flags=re.MULTILINE)
-    steps = [(int(epoch), int(step)) for epoch, step, _, _ in lines]
-    assert steps == [(step // 9 + 1, step) for step in range(0, 90, 5)]
-    assert [float(loss) for _, _, loss, _ in lines] == pytest.approx(trained.train_losses, abs=6e-4)
-    assert trained.printed.count("Every effort moves you") == 10  # a sample after each epoch
-    assert trained.tokens_seen == [512 * (step + 1) for step in range(0, 90, 5)]
-
-
-def test_trained_text(trained, bpe, golden):
-    idx = course.text_to_token_ids("Every effort moves you", bpe)
-    out = course.generate_text_simple(trained.model, idx, 25, 256)
-    assert course.token_ids_to_text(out, bpe).startswith(golden["5.10a"])
+def draw(model, calls=1, rows=1, **settings):
+    """Return how often `generate` draws each of the nine words as the next one."""
     torch.manual_seed(123)
-    out = course.generate(trained.model, idx, 15, 256, temperature=1.4, top_k=25)
-    assert course.token_ids_to_text(out, bpe) == golden["5.15a"]
+    idx = torch.zeros(rows, 1, dtype=torch.int64)
+    drawn = torch.cat([course.generate(model, idx, 1, 1, **settings)[:, -1] for _ in range(calls)])
+    return torch.bincount(drawn, minlength=len(WORDS))
 
 
 def test_temperature_and_top_k(golden):
-    logits = torch.tensor(golden["5.11"])
-    probas = torch.softmax(logits, dim=0)
-    torch.manual_seed(123)
-    counts = torch.bincount(torch.cat([torch.multinomial(probas, 1) for _ in range(1000)]), minlength=9)
+    model, n = NineWords(golden["5.11"]), 10_000
+    counts = draw(model, calls=1000, temperature=1.0)
     assert counts[[WORDS.index(word) for word in ("closer", "forward", "inches", "toward")]].tolist() == golden["5.12"]
     assert counts.sum() == sum(golden["5.12"])
-    close(torch.softmax(logits / 5, dim=0)[WORDS.index("pizza")], golden["5.13"])
-    top = torch.topk(logits, 3)
-    close(top.values, golden["5.14"][0])
-    assert top.indices.tolist() == golden["5.14"][1]
-    kept = torch.softmax(logits.masked_fill(logits < top.values[-1], -torch.inf), dim=0)
-    close(kept[[0, 3, 7]], golden["5.15"])
+    free, best = draw(model, rows=n, temperature=5.0) / n, draw(model, rows=n, temperature=1.0, top_k=3) / n
+    places = sorted(golden["5.14"][1])
+    assert best.nonzero().flatten().tolist() == places
+    shares = torch.cat((free[[WORDS.index("pizza")]], best[places]))
+    probas = torch.tensor([golden["5.13"], *golden["5.15"]])
+    assert ((shares - probas).abs() < 4 * (probas * (1 - probas) / n).sqrt()).all()
 
 
 # -------------------- appendix A --------------------
@@ -366,15 +343,6 @@ def test_temperature_and_top_k(golden):
 X_TRAIN = torch.tensor([[-1.2, 3.1], [-0.9, 2.9], [-0.5, 2.6], [2.3, -1.1], [2.7, -1.5]])
 Y_TRAIN = torch.tensor([0, 0, 0, 1, 1])
 X_TEST, Y_TEST = torch.tensor([[-0.8, 2.8], [2.6, -1.6]]), torch.tensor([0, 1])
-
-
-def test_pytorch_basics(golden):
-    table = torch.tensor([[1, 2, 3], [4, 5, 6]])
-    assert table.matmul(table.T).tolist() == golden["A.01"]
-    w1, b = torch.tensor([2.2], requires_grad=True), torch.tensor([0.0], requires_grad=True)
-    a = torch.sigmoid(torch.tensor([1.1]) * w1 + b)
-    torch.nn.functional.binary_cross_entropy(a, torch.tensor([1.0])).backward()
-    close(torch.cat((w1.grad, b.grad)), golden["A.02"])
 
 
 def test_neural_network(golden):

@@ -1,10 +1,7 @@
 """Importing the classes reads no data file and asks no network; the tokenizer works without one."""
 
-import os
-import subprocess
-import sys
-
 from conftest import ROOT
+from helpers import output_of
 
 WATCH = """
 import sys
@@ -21,15 +18,8 @@ sys.addaudithook(hook)
 """
 
 
-def run(script, **environment):
-    done = subprocess.run([sys.executable, "-c", WATCH + script], cwd=ROOT, env={**os.environ, **environment},
-                          capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_import_reads_no_file_and_no_network():
-    out = run("""
+    out = output_of(WATCH + """
 import os
 import previous_chapters
 root = os.getcwd()
@@ -41,7 +31,7 @@ print("matplotlib" in sys.modules)
 
 
 def test_tiktoken_works_offline():
-    out = run("""
+    out = output_of(WATCH + """
 import tiktoken
 print(tiktoken.get_encoding("gpt2").encode("Akwirw ier"))
 """, TIKTOKEN_CACHE_DIR=str(ROOT / "notebooks" / "data"))

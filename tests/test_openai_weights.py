@@ -102,7 +102,7 @@ def assert_same_model(theirs, settings, params, cfg):
 
 
 @pytest.mark.parametrize("through", [through_tensorflow, through_safetensors])
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", ["124M", *(pytest.param(size, marks=pytest.mark.slow) for size in list(SIZES)[1:])])
 def test_each_size_at_reduced_width(size, through, tmp_path, monkeypatch):
     monkeypatch.setattr(gpt_download, "KNOWN_SIZES", {})  # those of 124M are those of its full width
     cfg = reduced(size)
@@ -117,6 +117,7 @@ def full():
         yield SimpleNamespace(theirs=make_theirs(FULL, seed=0), folder=Path(folder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("through", [through_tensorflow, through_safetensors])
 def test_the_full_124m(full, through):
     """With the known sizes of OpenAI's files, which ours have to the byte."""
@@ -146,6 +147,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process alone is read from Linux")
 @pytest.mark.parametrize("kind, folder", [("tensorflow", "ours"), ("safetensors", "safetensors")])
 def test_the_peak_of_memory(full, kind, folder):

@@ -10,10 +10,7 @@ from torch.nn import functional
 
 import previous_chapters as course
 from conftest import TINY
-
-
-def assert_close(ours, theirs, atol=1e-5):
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=atol)
+from helpers import assert_close
 
 
 @pytest.mark.parametrize("shift", [0.0, 100.0])

@@ -2,9 +2,6 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,9 +10,9 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 import previous_chapters as course
-from conftest import ROOT, TINY
+from conftest import TINY
+from helpers import CPU, output_of, train_step
 
-CPU = torch.device("cpu")
 GPT2_SIZES = [{**course.GPT_CONFIG_124M, **sizes} for sizes in course.model_configs.values()]
 CONFIGS = {  # name: (configuration, tokens); each has its peak at another moment, or another proportion of parts
     "many words": ({**course.GPT_CONFIG_124M, "vocab_size": 5000, "context_length": 48, "emb_dim": 32, "n_layers": 2,
@@ -31,14 +28,6 @@ every_config = pytest.mark.parametrize("name", CONFIGS)
 def batch_of(cfg, batch_size, num_tokens, device=CPU):
     torch.manual_seed(0)
     return torch.randint(0, cfg["vocab_size"], (2, batch_size, num_tokens), device=device)
-
-
-def train(model, optimizer, inputs, targets):
-    optimizer.zero_grad()
-    loss = course.calc_loss_batch(inputs, targets, model, inputs.device)
-    loss.backward()
-    optimizer.step()
-    return loss.item()
 
 
 # Parameters and FLOPs.
@@ -97,6 +86,95 @@ def test_mfu():
             course.mfu(*wrong)
 
 
+# The number format.
+
+
+@pytest.fixture
+def fresh_choice():
+    """Let `compute_dtype` forget what it found, before the test and after it."""
+    course.compute_dtype.cache_clear()
+    yield
+    course.compute_dtype.cache_clear()
+
+
+def pretend(monkeypatch, float32, bfloat16):
+    """Let products of the two formats take so many seconds; return the list of formats that were timed."""
+    asked = []
+
+    def seconds(dtype):
+        asked.append(dtype)
+        return {torch.float32: float32, torch.bfloat16: bfloat16}[dtype]
+
+    monkeypatch.setitem(course.compute_dtype.__wrapped__.__globals__, "product_seconds", seconds)
+    return asked
+
+
+@pytest.mark.parametrize(("float32", "bfloat16", "expected"), [
+    (8.0, 1.0, torch.bfloat16), (1.3, 1.0, torch.bfloat16), (1.2, 1.0, torch.float32), (1.0, 1.0, torch.float32),
+    (1.0, 80.0, torch.float32),
+])
+def test_the_format_follows_the_measurement(monkeypatch, fresh_choice, float32, bfloat16, expected):
+    pretend(monkeypatch, float32, bfloat16)
+    assert course.compute_dtype("cpu") == expected
+
+
+def test_the_format_is_measured_once_for_a_device_and_its_name(monkeypatch, fresh_choice):
+    asked = pretend(monkeypatch, 2.0, 1.0)
+    answers = {course.compute_dtype(device) for device in ["cpu", CPU, "cpu:0", torch.device("cpu", 0), CPU]}
+    assert answers == {torch.bfloat16} and sorted(map(str, asked)) == ["torch.bfloat16", "torch.float32"]
+
+
+def test_the_format_of_other_devices_is_not_measured(monkeypatch, fresh_choice):
+    asked = pretend(monkeypatch, 2.0, 1.0)
+    assert course.compute_dtype("mps") == course.compute_dtype(torch.device("mps")) == torch.float32
+    with pytest.raises(RuntimeError, match="abacus"):
+        course.compute_dtype("abacus")
+    assert asked == []
+
+
+@pytest.mark.parametrize(("in_hardware", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_gpu_is_asked_for_its_formats(monkeypatch, fresh_choice, in_hardware, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+                        or in_hardware)
+    asked = pretend(monkeypatch, 1.0, 1.0)
+    assert course.compute_dtype("cuda") == course.compute_dtype(torch.device("cuda", 1)) == expected
+    assert asked == []
+
+
+def test_the_measured_product_leaves_the_threads_alone_and_takes_longer_when_larger():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        small, large = (course.product_seconds(torch.float32, size) for size in (64, 512))
+        assert torch.get_num_threads() == 3
+        with pytest.raises(RuntimeError):  # no product of truth values
+            course.product_seconds(torch.bool)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)
+    assert 0 < 10 * small < large  # 512 times as many FLOPs
+
+
+CHOOSE = """
+import time
+import torch
+import previous_chapters as course
+
+torch.ones(8, 8) @ torch.ones(8, 8)
+start = time.process_time()
+print(course.compute_dtype("cpu"), time.process_time() - start)
+"""
+
+
+def test_an_ordinary_processor_computes_in_float32():
+    """Without instructions for bfloat16, whatever processor this is, and in a moment."""
+    ordinary = {**os.environ, "PYTHONPATH": str(ROOT), "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    result = subprocess.run([sys.executable, "-c", CHOOSE], capture_output=True, text=True, check=True, env=ordinary,
+                            timeout=300)
+    found, seconds = result.stdout.split()
+    assert found == "torch.float32" and float(seconds) < 1.0
+
+
 # Memory.
 
 
@@ -130,7 +208,7 @@ def peak_of_training(cfg, batch_size, num_tokens, optimizer, dtype=torch.float32
         step = optimizer(model.parameters(), lr=1e-3)
         inputs, targets = batch_of(cfg, batch_size, num_tokens)
         for _ in range(2):  # in the second the optimizer has its state
-            train(model, step, inputs, targets)
+            train_step(model, step, inputs, targets)
     return memory.peak
 
 
@@ -153,7 +231,7 @@ def test_the_peak_of_each_optimizer(name, optimizer):
     assert estimate["peak"] == pytest.approx(peak_of_training(cfg, 1, num_tokens, optimizer), rel=0.1)
     model = course.GPTModel(cfg)
     step = optimizer(model.parameters())
-    train(model, step, *batch_of(cfg, 1, num_tokens))
+    train_step(model, step, *batch_of(cfg, 1, num_tokens))
     states = [value for state in step.state.values() for value in state.values() if torch.is_tensor(value)]
     assert estimate["optimizer"] == sum(value.nbytes for value in states)
 
@@ -225,7 +303,7 @@ def test_the_peak_on_a_gpu(batch_size, change):
     model = course.GPTModel(cfg).to(device)
     optimizer = course.AdamW(model.parameters())
     for _ in range(2):
-        train(model, optimizer, *batch_of(cfg, batch_size, 512, device))
+        train_step(model, optimizer, *batch_of(cfg, batch_size, 512, device))
     measured = torch.cuda.max_memory_allocated() - before
     assert course.estimate_memory(cfg, batch_size, 512, device="cuda")["peak"] == pytest.approx(measured, rel=0.1)
 
@@ -394,10 +472,7 @@ def test_a_gigabyte_is_sampled_in_less_than_100_megabytes(tmp_path):
     path = tmp_path / "large.bin"
     with open(path, "wb") as file:
         file.truncate(2 * 500_000_000)  # half a billion ids in two bytes each; nothing is written
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run([sys.executable, "-c", SAMPLE, str(path)], capture_output=True, text=True, check=True,
-                            env=environment, timeout=300)
-    found = json.loads(result.stdout)
+    found = json.loads(output_of(SAMPLE, path))
     assert found["total"] == 0
     assert 0 <= found["beyond"] < 100e6
 
@@ -420,7 +495,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, optimizer):
         losses, batches = [], []
         for _ in range(steps):
             batches.append(data.random_batch(4))
-            losses.append(train(model, step, *batches[-1]))
+            losses.append(train_step(model, step, *batches[-1]))
         return losses, [inputs.tolist() for inputs, _ in batches]
 
     whole, step, data = start(1)

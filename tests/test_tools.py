@@ -125,6 +125,7 @@ def test_a_dying_kernel_stops_the_run(tmp_path):
     assert "kernel died" in done.stderr
 
 
+@pytest.mark.slow
 def test_saved_outputs_are_stable(tmp_path):
     path = notebook(tmp_path / "ch09-stable.ipynb", ("md", "## 9.1"),
                     ("code", "for i in range(3):\n    print(i, flush=True)"))

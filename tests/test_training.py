@@ -1,6 +1,6 @@
 """The training loop and its checkpoints: going on as if nothing had happened, and never losing a good file."""
 
-import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,46 +11,39 @@ import torch
 
 import previous_chapters as course
 from conftest import ROOT, TINY
+from helpers import CPU, fresh, output_of, train_step
 
-CPU = torch.device("cpu")
 CONFIG = {**course.GPT_CONFIG_124M, "context_length": 16, "emb_dim": 8, "n_heads": 2, "n_layers": 1}
 
-
-def fresh(seed=0):
-    torch.manual_seed(seed)
-    model = course.GPTModel(TINY)
-    return model, torch.optim.AdamW(model.parameters(), lr=1e-2)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def train(model, optimizer, steps):
     """Train on drawn batches, with dropout, so that everything random is in play."""
     model.train()
-    losses = []
-    for _ in range(steps):
-        inputs, targets = torch.randint(0, TINY["vocab_size"], (2, 3, 8))
-        optimizer.zero_grad()
-        loss = course.calc_loss_batch(inputs, targets, model, CPU)
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
+    return [train_step(model, optimizer, *torch.randint(0, TINY["vocab_size"], (2, 3, 8))) for _ in range(steps)]
 
 
 @pytest.mark.parametrize("give_tokenizer", [True, False])
-def test_the_tokenizer_falls_back_to_the_datasets(capsys, story, give_tokenizer):
+def test_the_log_is_what_is_returned(capsys, story, give_tokenizer):
+    """And the tokenizer is by default the one of the dataset."""
     loader = course.create_dataloader_v1(story[:2000], batch_size=2, max_length=16, stride=16)
     torch.manual_seed(0)
     model = course.GPTModel(CONFIG)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
     extra = [loader.dataset.tokenizer] if give_tokenizer else []
-    result = course.train_model_simple(model, loader, loader, optimizer, CPU, 1, 5, 1, "I HAD", *extra)
-    assert [len(part) for part in result] == [-(-len(loader) // 5)] * 3
-    assert result[0][-1] < result[0][0]
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in lines if "Step" in line] == [
-        f"Ep 1 (Step {step:06d})" for step in range(0, len(loader), 5)]
-    assert lines[-1].startswith("I HAD")
-    assert result[2] == [32 * (step + 1) for step in range(0, len(loader), 5)]
+    train_losses, val_losses, tokens_seen = course.train_model_simple(
+        model, loader, loader, optimizer, CPU, 2, 5, 1, "I HAD", *extra)
+    printed = capsys.readouterr().out
+    log = re.findall(r"^Ep (\d+) \(Step (\d{6})\): Train loss (\d+\.\d{3}), Val loss (\d+\.\d{3})$", printed, re.M)
+    steps = range(0, 2 * len(loader), 5)
+    assert [(int(epoch), int(step)) for epoch, step, _, _ in log] == [(step // len(loader) + 1, step) for step in steps]
+    assert [float(loss) for _, _, loss, _ in log] == pytest.approx(train_losses, abs=6e-4)
+    assert [float(loss) for _, _, _, loss in log] == pytest.approx(val_losses, abs=6e-4)
+    samples = [line for line in printed.splitlines() if line.startswith("I HAD")]
+    assert len(samples) == 2 and printed.splitlines()[-1] == samples[-1]  # one after each epoch
+    assert tokens_seen == [32 * (step + 1) for step in steps]
+    assert train_losses[-1] < train_losses[0]
 
 
 def test_evaluation_uses_the_batches_it_is_told(story, capsys):
@@ -63,21 +56,21 @@ def test_evaluation_uses_the_batches_it_is_told(story, capsys):
     assert losses[1000][0] == pytest.approx(losses[1000][1])
 
 
-def test_training_shows_a_bar_with_loss_and_speed(story):
+@pytest.mark.slow
+@pytest.mark.parametrize("call", ["train_model_simple(*arguments)",
+                                  "train_model(*arguments, loader.dataset.tokenizer, 2)"])
+def test_training_shows_a_bar_with_loss_and_speed(call):
     """With a bar switched on, it is on stdout and holds what a waiting person wants to know."""
-    script = f"""
+    printed = output_of(f"""
 import torch, previous_chapters as course
 text = open("the-verdict.txt", encoding="utf-8").read()[:1500]
 loader = course.create_dataloader_v1(text, batch_size=2, max_length=16, stride=16)
 model = course.GPTModel({CONFIG!r})
 optimizer = torch.optim.AdamW(model.parameters())
-course.train_model_simple(model, loader, loader, optimizer, torch.device("cpu"), 1, 5, 1, "I HAD")
-"""
-    environment = {key: value for key, value in os.environ.items() if key != "TQDM_DISABLE"}
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True,
-                          timeout=120)
-    assert done.returncode == 0 and done.stderr == ""
-    assert "batch" in done.stdout and "tokens/s" in done.stdout and "loss" in done.stdout
+arguments = model, loader, loader, optimizer, torch.device("cpu"), 1, 5, 1, "I HAD"
+course.{call}
+""", TQDM_DISABLE=None)
+    assert "batch" in printed and "tokens/s" in printed and "loss" in printed
 
 
 def test_plot_losses_draws_both_curves(monkeypatch):
@@ -166,6 +159,7 @@ def test_a_failed_save_keeps_the_good_checkpoint(tmp_path, monkeypatch):
     assert [file.name for file in tmp_path.iterdir()] == ["c.pth"]
 
 
+@pytest.mark.slow
 def test_a_killed_save_keeps_the_good_checkpoint(tmp_path):
     """Kill a process that saves again and again: whatever it was doing, the file under the name loads."""
     path = tmp_path / "c.pth"

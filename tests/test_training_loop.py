@@ -1,18 +1,16 @@
 """Warmup, decay and clipping: the schedule is PyTorch's, clipping never sleeps, and no argument is ignored."""
 
 import math
-import os
-import subprocess
-import sys
+import time
 
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 import previous_chapters as course
-from conftest import ROOT, TINY
+from conftest import TINY
+from helpers import CPU, batches, fresh
 
-CPU = torch.device("cpu")
 PEAK, INITIAL, LEAST = 0.01, 0.001, 0.0005
 LENGTHS = [(total, warmup) for total in (1, 2, 3, 10, 135) for warmup in (0, 1, 2, 27, total - 1, total)
            if 0 <= warmup <= total]
@@ -35,33 +33,10 @@ class Letters:
         return f"<{len(ids)} ids>"
 
 
-class Scaled(course.GPTModel):
-    """A GPTModel with its logits multiplied, so that gradients are as large or as small as a test wants them."""
-
-    factor = 1.0
-
-    def forward(self, in_idx):
-        return self.factor * super().forward(in_idx)
-
-
-def batches(count, seed=0):
-    """Return a list of batches: a loader that draws no random numbers."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randint(0, TINY["vocab_size"], (count, 2, 9), generator=generator)
-    return [(row[:, :-1], row[:, 1:]) for row in rows]
-
-
 def shuffled():
     """Return a loader that mixes six batches anew in each pass."""
     samples = [(inputs[row], targets[row]) for inputs, targets in batches(6) for row in range(2)]
     return torch.utils.data.DataLoader(samples, batch_size=2, shuffle=True)
-
-
-def fresh(factor=1.0, lr=PEAK):
-    torch.manual_seed(0)
-    model = Scaled(TINY)
-    model.factor = factor
-    return model, torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.1)
 
 
 def train(model, optimizer, loader=None, **changes):
@@ -290,7 +265,7 @@ def test_no_argument_is_ignored(monkeypatch, capsys):
     course.train_model(model, train_loader, val_loader, optimizer, device, 2, 3, 2, "hello", tokenizer, 0)
     assert all(a is model and b is device for a, b in calls)
     assert evaluations == [(model, train_loader, val_loader, device, 2)] * 3  # at steps 0, 3 and 6 of 8
-    assert tokenizer.encoded == ["hello"] * 2  # a sample per epoch
+    assert tokenizer.encoded == ["hello"] * 3  # once before any training, then a sample per epoch
     assert capsys.readouterr().out.count("<55 ids>") == 2
 
 
@@ -353,6 +328,16 @@ def test_groups_of_parameters_keep_their_ratio():
     assert [group["lr"] for group in optimizer.param_groups] == [PEAK / 10, PEAK]
 
 
+def test_the_rate_of_a_step_is_the_highest_groups_and_the_others_follow():
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    peaks = [0.1, 0.4, 0.2]
+    optimizer = torch.optim.SGD([{"params": [weight], "lr": peak} for weight, peak in zip(weights, peaks, strict=True)])
+    course.set_learning_rate(optimizer, 0.02, peaks)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.005, 0.02, 0.01])
+    course.set_learning_rate(optimizer, 0.4, peaks)  # counted from the peaks, not from the last rates
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(peaks)
+
+
 @pytest.mark.parametrize(("changes", "message"), [
     ({"n_epochs": 0}, "total_steps must be at least 1"),
     ({"warmup_steps": 13}, "from 0 to total_steps=12, got 13"),
@@ -369,17 +354,32 @@ def test_an_impossible_schedule_is_refused_before_anything_is_trained(changes, m
     assert optimizer.param_groups[0]["lr"] == PEAK and capsys.readouterr().out == ""
 
 
-def test_training_shows_a_bar_with_loss_and_speed():
-    script = f"""
-import torch, previous_chapters as course
-text = open("the-verdict.txt", encoding="utf-8").read()[:1500]
-loader = course.create_dataloader_v1(text, batch_size=2, max_length=16, stride=16)
-model = course.GPTModel({ {**TINY, "vocab_size": 50257, "context_length": 16}!r})
-optimizer = torch.optim.AdamW(model.parameters())
-course.train_model(model, loader, loader, optimizer, torch.device("cpu"), 1, 5, 1, "I HAD", loader.dataset.tokenizer, 2)
-"""
-    environment = {key: value for key, value in os.environ.items() if key != "TQDM_DISABLE"}
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True,
-                          timeout=120)
-    assert done.returncode == 0 and done.stderr == ""
-    assert "batch" in done.stdout and "tokens/s" in done.stdout and "loss" in done.stdout
+def test_a_start_context_without_tokens_is_refused_before_anything_is_trained(capsys):
+    model, optimizer = fresh()
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(ValueError, match="start_context must have at least one token, got ''"):
+        train(model, optimizer, start_context="")
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    assert optimizer.param_groups[0]["lr"] == PEAK and capsys.readouterr().out == ""
+
+
+def test_the_speed_is_that_of_training_without_evaluations_and_samples(monkeypatch):
+    """A clock that only the test moves: a step takes 2 seconds, whatever else 1,000."""
+    now, shown, original_loss = [0.0], [], course.calc_loss_batch
+
+    def loss(*arguments):
+        now[0] += 2 if torch.is_grad_enabled() else 0
+        return original_loss(*arguments)
+
+    def evaluation(*_):
+        now[0] += 1000
+        return 0.0, 0.0
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(course, "calc_loss_batch", loss)
+    monkeypatch.setattr(course, "evaluate_model", evaluation)
+    monkeypatch.setattr(course, "generate_and_print_sample", evaluation)
+    monkeypatch.setattr(course.tqdm, "set_postfix_str", lambda _, text: shown.append(text))
+    model, optimizer = fresh()
+    train(model, optimizer)
+    assert [text.split(", ")[1] for text in shown] == ["8 tokens/s"] * 12  # 16 tokens in 2 seconds
