@@ -29,6 +29,7 @@ import time
 import traceback
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parent
 os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(ROOT / "notebooks" / "data"))  # the tokenizer's files, for offline use
@@ -52,8 +53,10 @@ from previous_chapters import (  # noqa: E402
     calc_loss_batch,
     compute_dtype,
     eval_mode,
+    learning_rate_at,
     model_configs,
-    save_atomically,
+    save_checkpoint,
+    set_learning_rate,
 )
 
 SIZES = {
@@ -92,7 +95,9 @@ def parse(arguments):
     gpt.add_argument("--context", type=int, default=256, help="tokens per example")
     gpt.add_argument("--batch-size", type=int, default=2, help="examples per process in one forward pass")
     gpt.add_argument("--accumulate", type=int, default=1, help="forward passes per optimizer step")
-    gpt.add_argument("--lr", type=float, default=4e-4, help="learning rate of AdamW")
+    gpt.add_argument("--lr", type=float, default=4e-4, help="highest learning rate of AdamW, at the end of the warmup")
+    gpt.add_argument("--warmup-steps", type=int, help="steps in which the rate rises (default: a tenth of all)")
+    gpt.add_argument("--min-lr", type=float, default=1e-6, help="learning rate at the start of the warmup and the end")
     gpt.add_argument("--dropout", type=float, default=0.1, help="share of numbers set to zero in training")
     gpt.add_argument("--bf16", action="store_true", help="compute in bfloat16 (autocast), where that is faster")
     gpt.add_argument("--log-every", type=int, default=10, help="steps from one line of progress to the next")
@@ -108,9 +113,14 @@ def parse(arguments):
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    for name in ("eval_every", "eval_batches", "checkpoint_every", "lr"):
-        if getattr(options, name) < 0:
-            parser.error(f"--{name.replace('_', '-')} must be at least 0, got {getattr(options, name)}")
+    for name in ("eval_every", "eval_batches", "checkpoint_every", "warmup_steps"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            parser.error(f"--{name.replace('_', '-')} must be at least 0, got {value}")
+    if not options.lr > 0:
+        parser.error(f"--lr must be above 0, got {options.lr}")
+    if not 0 <= options.min_lr <= options.lr:
+        parser.error(f"--min-lr must be between 0 and --lr {options.lr}, got {options.min_lr}")
     if not 0 <= options.dropout < 1:
         parser.error(f"--dropout must be at least 0 and below 1, got {options.dropout}")
     if "RANK" in os.environ and options.nproc is not None:
@@ -313,8 +323,6 @@ def train_gpt(options, device):
     run = {"model": cfg, "text": text_hash, "seed": options.seed}  # what has to be the same to go on with a run
     if options.resume:
         load_progress(options.checkpoint, model, optimizer, progress, run, device)
-        for group in optimizer.param_groups:
-            group["lr"] = options.lr  # the checkpoint has brought the one of before
     check_agreement({**progress, **run})
     ddp = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None,
                                   forward_sync_buffers=False, gradient_as_bucket_view=True)
@@ -325,15 +333,19 @@ def train_gpt(options, device):
     bf16 = options.bf16 and agreed_dtype(device) == torch.bfloat16
     if options.bf16 and not bf16:
         say("bfloat16 is not faster on this machine: computing in float32")
+    schedule = *count_steps(progress, len(train_set), per_step, options), options.lr, options.min_lr, options.min_lr
     start, timed_steps = time.perf_counter(), 0
     for group in remaining_groups(train_set, progress, per_step, options):
+        lr = learning_rate_at(progress["step"] - 1, *schedule)  # it counts from 0
+        set_learning_rate(optimizer, lr, [options.lr])
         loss = train_step(ddp, optimizer, group, bf16, device)
         timed_steps += 1
         if is_due(progress["step"], options.log_every):
             loss = mean_over_ranks(loss)
             speed = timed_steps * per_step * options.context / (time.perf_counter() - start)
             epochs = progress["epoch"] + progress["examples"] / len(train_set)
-            say(f"step {progress['step']}  epoch {epochs:.2f}/{options.epochs}  loss {loss:.6f}  {speed:,.0f} tokens/s")
+            say(f"step {progress['step']}  epoch {epochs:.2f}/{options.epochs}  rate {lr:.2e}  loss {loss:.6f}  "
+                f"{speed:,.0f} tokens/s")
         last = progress["epoch"] == options.epochs
         evaluates, saves = (last or is_due(progress["step"], every)
                             for every in (options.eval_every, options.checkpoint_every))
@@ -393,6 +405,16 @@ def read_text(options):
     return *datasets, hashlib.sha256(text.encode()).hexdigest()
 
 
+def count_steps(progress, num_examples, per_step, options):
+    """Return (steps of the whole run, those already taken included, and how many of them are the warmup)."""
+    this_epoch, each_epoch = ((num_examples - done) // per_step for done in (progress["examples"], 0))
+    total_steps = progress["step"] + max(0, this_epoch + each_epoch * (options.epochs - progress["epoch"] - 1))
+    warmup_steps = total_steps // 10 if options.warmup_steps is None else options.warmup_steps
+    if warmup_steps > total_steps:
+        raise SettingsError(f"--warmup-steps {warmup_steps}: this run has {total_steps} steps")
+    return total_steps, warmup_steps
+
+
 def remaining_groups(train_set, progress, per_step, options):
     """Yield what each remaining optimizer step learns from, a list of (inputs, targets), and keep count in `progress`.
 
@@ -429,6 +451,7 @@ def train_step(ddp, optimizer, group, bf16, device):
                 loss = calc_loss_batch(inputs, targets, ddp, device) / len(group)
             loss.backward()
         total += loss.detach()
+    torch.nn.utils.clip_grad_norm_(ddp.parameters(), max_norm=1.0)  # of their mean over all processes
     optimizer.step()
     return total
 
@@ -456,7 +479,7 @@ def evaluate(model, val_set, options, device, bf16, sigterms):
 
 
 def save_progress(path, model, optimizer, progress, run, device):
-    """Write a checkpoint from which every process can go on; `previous_chapters.load_checkpoint` reads its model too.
+    """Write a checkpoint from which every process can go on; `previous_chapters.load_checkpoint` reads it as well.
 
     Args:
         path: the file; it is replaced only when the new one is complete.
@@ -471,8 +494,8 @@ def save_progress(path, model, optimizer, progress, run, device):
     states = [None] * dist.get_world_size()
     dist.all_gather_object(states, state)
     if dist.get_rank() == 0:
-        save_atomically({"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict(),
-                         **progress, "run": run, "rng_states": states}, path)
+        data = {**progress, "run": run, "rng_states": states}
+        save_checkpoint(path, model, optimizer, progress["step"], SimpleNamespace(state_dict=lambda: data))
     dist.barrier()  # nobody goes on, or ends, before the file is complete
 
 
@@ -487,18 +510,20 @@ def load_progress(path, model, optimizer, progress, run, device):
     if not path.exists():
         say(f"{path} does not exist: starting from the beginning")
         return
-    # Mapped, so that eight processes need not hold eight copies; Windows would not let the file be replaced then.
+    # Not by `load_checkpoint`: `run` is compared first, and the file is mapped, so that eight processes need not hold
+    # eight copies. (Windows would not let a mapped file be replaced.)
     checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=sys.platform != "win32")
-    if "run" not in checkpoint:
+    data = checkpoint.get("data_state_dict") or {}
+    if "run" not in data:
         raise SettingsError(f"{path} is not a checkpoint of this script")
     for name, value in run.items():
-        if checkpoint["run"][name] != value:
-            raise SettingsError(f"{path} has another {name}: {checkpoint['run'][name]}, this run has {value}")
+        if data["run"][name] != value:
+            raise SettingsError(f"{path} has another {name}: {data['run'][name]}, this run has {value}")
     model.load_state_dict(checkpoint["model_state_dict"])
     optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
-    progress.update({name: checkpoint[name] for name in progress})
+    progress.update({name: data[name] for name in progress})
     say(f"going on after step {progress['step']}")
-    states = checkpoint["rng_states"]
+    states = data["rng_states"]
     if len(states) != dist.get_world_size() or (device.type == "cuda") != ("cuda" in states[0]):
         say(f"the checkpoint comes from {len(states)} processes or another device: dropout will differ from now on")
         return
