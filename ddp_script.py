@@ -14,15 +14,17 @@ al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Traini
 
 A process that fails prints its traceback and ends all the others; Ctrl-C ends all of them. SIGTERM, which a cluster
 sends before it takes a machine away, makes a pretraining run finish its step, write a checkpoint and end with status
-143; torchrun passes it on and kills what still runs after 30 seconds. Several machines need the text and the checkpoint
-on a disk that all of them see. If they do not find each other, name their network in GLOO_SOCKET_IFNAME and
-NCCL_SOCKET_IFNAME. On Windows, set USE_LIBUV=0 before you use torchrun; `python ddp_script.py` does it by itself.
+143; torchrun passes it on and kills what still runs after 30 seconds. Several machines need the checkpoint's folder,
+where the text's token ids are kept too, on a disk that all of them see. If they do not find each other, name their
+network in GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME. On Windows, set USE_LIBUV=0 before you use torchrun;
+`python ddp_script.py` does it by itself.
 """
 
 import argparse
 import hashlib
 import itertools
 import os
+import re
 import signal
 import sys
 import time
@@ -37,17 +39,18 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # lets a GPU repeat
 if sys.platform == "win32":
     os.environ["USE_LIBUV"] = "0"  # PyTorch for Windows is built without it
 
+import numpy as np  # noqa: E402
 import tiktoken  # noqa: E402
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 import torch.multiprocessing as mp  # noqa: E402
 from torch.nn.parallel import DistributedDataParallel  # noqa: E402
-from torch.utils.data import DataLoader, DistributedSampler  # noqa: E402
+from torch.utils.data import DataLoader, DistributedSampler, Subset  # noqa: E402
 
 from previous_chapters import (  # noqa: E402
     GPT_CONFIG_124M,
-    GPTDatasetV1,
     GPTModel,
+    MemmapTokenDataset,
     NeuralNetwork,
     ToyDataset,
     calc_loss_batch,
@@ -104,7 +107,7 @@ def parse(arguments):
     gpt.add_argument("--eval-every", type=int, default=50, help="steps from one evaluation to the next; 0: only last")
     gpt.add_argument("--eval-batches", type=int, default=50, help="batches per process in an evaluation; 0: all")
     gpt.add_argument("--checkpoint", type=Path, default=ROOT / "build" / "ddp" / "checkpoint.pth",
-                     help="where to save; on several machines, a file that all of them see")
+                     help="where to save, beside the token ids; on several machines, a file that all of them see")
     gpt.add_argument("--checkpoint-every", type=int, default=100, help="steps from one save to the next; 0: only last")
     gpt.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
     options = parser.parse_args(arguments)
@@ -235,6 +238,13 @@ def say(text):
         print(text, flush=True)
 
 
+def from_rank_0(compute):
+    """Return on all processes what a function returns on rank 0, which alone calls it; the others wait for it."""
+    result = [compute() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(result)
+    return result[0]
+
+
 def mean_over_ranks(value, weight=1.0):
     """Return the mean of a number over all processes, weighted by how many examples stand behind each process's."""
     total = torch.tensor([float(value) * weight, weight], dtype=torch.float64)
@@ -330,7 +340,7 @@ def train_gpt(options, device):
     if progress["epoch"] >= options.epochs:
         say(f"nothing left to do: {progress['epoch']} of {options.epochs} epochs are done")
 
-    bf16 = options.bf16 and agreed_dtype(device) == torch.bfloat16
+    bf16 = options.bf16 and from_rank_0(lambda: compute_dtype(device)) == torch.bfloat16  # a measurement
     if options.bf16 and not bf16:
         say("bfloat16 is not faster on this machine: computing in float32")
     schedule = *count_steps(progress, len(train_set), per_step, options), options.lr, options.min_lr, options.min_lr
@@ -371,8 +381,8 @@ def check_agreement(state):
     states = [None] * dist.get_world_size()
     dist.all_gather_object(states, state)
     if any(other != state for other in states):
-        raise SettingsError("the processes have different texts or checkpoints; on several machines, both must be on "
-                            "a disk that all of them see")
+        raise SettingsError("the processes have different checkpoints; on several machines, it must be on a disk that "
+                            "all of them see")
 
 
 def settle_buckets(ddp, device):
@@ -393,16 +403,58 @@ def is_due(step, every):
 
 def read_text(options):
     """Return (training examples, validation examples, the text's fingerprint); the last tenth is for validation."""
-    text = options.text.read_text(encoding="utf-8")
-    tokenizer = tiktoken.get_encoding("gpt2")
-    split = int(0.9 * len(text))
-    datasets = []
-    for name, part in [("training", text[:split]), ("validation", text[split:])]:
+    path, fingerprint = from_rank_0(lambda: encode_once(options.text, options.checkpoint.parent))
+    try:
+        ids = MemmapTokenDataset(path, options.context)  # holds nothing in memory: every example is read when it is due
+    except FileNotFoundError:
+        raise SettingsError(f"{path} is missing here; it must be on a disk that all machines see") from None
+    except ValueError as error:
+        raise SettingsError(f"{options.text}: {error}") from None
+    split, length = int(0.9 * ids.num_ids), options.context
+    training, validation = range(0, split - length, length), range(split, len(ids), length)
+    if not validation:
+        raise SettingsError(f"{options.text}: the last tenth has {ids.num_ids - split} tokens, an example {length}")
+    return Subset(ids, training), Subset(ids, validation), fingerprint
+
+
+def encode_once(text, folder):
+    """Return (a file of the text's token ids in the folder, the text's fingerprint).
+
+    The file is named after the fingerprint, and not before it is complete: one that is there is taken as it is.
+    """
+    digest = hashlib.sha256()
+    for piece in read_pieces(text):
+        digest.update(piece.encode())
+    path = folder / f"{text.name}.{digest.hexdigest()[:16]}.ids"
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another run may be writing the same
+    if not path.exists():
+        tokenizer = tiktoken.get_encoding("gpt2")
         try:
-            datasets.append(GPTDatasetV1(part, tokenizer, max_length=options.context, stride=options.context))
-        except ValueError as error:
-            raise SettingsError(f"{options.text}, {name} part: {error}") from None
-    return *datasets, hashlib.sha256(text.encode()).hexdigest()
+            with open(partial, "wb") as file:
+                for piece in read_pieces(text):
+                    np.array(tokenizer.encode(piece, allowed_special={"<|endoftext|>"}), dtype=np.uint16).tofile(file)
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    return path, digest.hexdigest()
+
+
+def read_pieces(path, size=1 << 20):
+    """Yield a text in pieces of about so many characters, which give the same token ids as the whole text.
+
+    A piece ends before a space or a newline that follows something else. No match of GPT-2's pattern reaches across
+    such a place, and none looks back. After the whitespace it would not do: two newlines are one token at the end of a
+    text, but two before a word.
+    """
+    rest = ""
+    with open(path, encoding="utf-8") as file:
+        while block := file.read(size):
+            rest += block
+            if piece := re.match(r".*\S(?=[ \n])", rest, re.DOTALL):  # the longest
+                yield piece[0]
+                rest = rest[piece.end():]
+    yield rest
 
 
 def count_steps(progress, num_examples, per_step, options):
@@ -454,13 +506,6 @@ def train_step(ddp, optimizer, group, bf16, device):
     torch.nn.utils.clip_grad_norm_(ddp.parameters(), max_norm=1.0)  # of their mean over all processes
     optimizer.step()
     return total
-
-
-def agreed_dtype(device):
-    """Return the number format that `compute_dtype` chooses on rank 0: where it measures, the others might differ."""
-    choice = [compute_dtype(device) if dist.get_rank() == 0 else None]
-    dist.broadcast_object_list(choice)
-    return choice[0]
 
 
 def evaluate(model, val_set, options, device, bf16, sigterms):

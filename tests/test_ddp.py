@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -10,8 +11,10 @@ import sys
 import time
 from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
+import tiktoken
 import torch
 import torch.distributed as dist
 
@@ -463,12 +466,65 @@ def test_a_killed_launcher_leaves_nothing_behind(gpt, tmp_path):
     assert_nothing_is_left(process, seconds=10)
 
 
+@pytest.fixture(params=["story", "whitespace"])
+def text(request, story):
+    if request.param == "story":
+        return story
+    parts = [" ", " ", "\n", "\n\n", "\t", "\xa0", "\x1c", "a", "word", "it's", "12", "!", "é", "<|endoftext|>"]
+    return "".join(random.Random(123).choices(parts, k=5000)) + "\n \n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1000])
+def test_the_pieces_of_a_text_have_its_token_ids(text, size, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf-8")
+    tokenizer = tiktoken.get_encoding("gpt2")
+    pieces = list(ddp_script.read_pieces(path, size))
+    assert "".join(pieces) == text
+    assert len(pieces) > len(text) / max(size, 10) / 3
+    assert max(map(len, pieces)) < size + 200
+    ids = [token for piece in pieces for token in tokenizer.encode(piece, allowed_special="all")]
+    assert ids == tokenizer.encode(text, allowed_special="all")
+
+
+def test_a_text_is_encoded_once(story, tmp_path, monkeypatch):
+    text, folder = tmp_path / "text.txt", tmp_path / "cache"
+    text.write_text(story, encoding="utf-8")
+    folder.mkdir()
+    path, _ = ddp_script.encode_once(text, folder)
+    ids = np.fromfile(path, dtype=np.uint16).tolist()
+    assert ids == tiktoken.get_encoding("gpt2").encode(story)
+
+    class Failing:
+        def encode(self, piece, allowed_special):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ddp_script.tiktoken, "get_encoding", lambda name: Failing())
+    assert ddp_script.encode_once(text, folder)[0] == path  # not encoded again
+    text.write_text(story[1:], encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        ddp_script.encode_once(text, folder)
+    assert list(folder.iterdir()) == [path]  # no half of another
+    assert np.fromfile(path, dtype=np.uint16).tolist() == ids
+
+
+def test_the_last_tenth_is_for_validation(gpt, alone, tmp_path):
+    options = ddp_script.parse([*map(str, gpt), "--checkpoint", str(tmp_path / "c.pth")])
+    ids = tiktoken.get_encoding("gpt2").encode(options.text.read_text(encoding="utf-8"))
+    split = int(0.9 * len(ids))
+    train_set, val_set, _ = ddp_script.read_text(options)
+    for dataset, part in [(train_set, ids[:split]), (val_set, ids[split:])]:
+        count = (len(part) - 1) // 16
+        inputs, targets = (torch.cat(windows).tolist() for windows in zip(*dataset, strict=True))
+        assert (inputs, targets) == (part[: count * 16], part[1 : count * 16 + 1])
+
+
 def test_settings_that_the_text_does_not_allow(gpt, alone, tmp_path):
     text = tmp_path / "short.txt"
     text.write_text("It was not much of a story. " * 60, encoding="utf-8")
-    with pytest.raises(ddp_script.SettingsError, match="gives 27 training examples of 16 tokens, one step takes 30"):
+    with pytest.raises(ddp_script.SettingsError, match="gives 26 training examples of 16 tokens, one step takes 30"):
         train_alone(*gpt, "--text", text, "--batch-size", 30, "--checkpoint", tmp_path / "c.pth")
-    with pytest.raises(ddp_script.SettingsError, match="short.txt, validation part: the text has"):
+    with pytest.raises(ddp_script.SettingsError, match="short.txt: the last tenth has 4. tokens, an example 200"):
         train_alone(*gpt, "--text", text, "--context", 200, "--checkpoint", tmp_path / "c.pth")
 
 
