@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -114,6 +115,17 @@ def losses(printed):
     return {int(step): float(loss) for step, loss in re.findall(r"^step (\d+) .* loss ([\d.]+) .*/s$", printed, re.M)}
 
 
+def rates(printed):
+    """Return {step: learning rate}, as printed."""
+    return dict(re.findall(r"^step (\d+) .* rate (\S+) ", printed, re.M))
+
+
+def wanted_rates(steps, total_steps, warmup_steps, peak_lr, low=1e-6):
+    """Return the course's {step: learning rate}; the script counts steps from 1."""
+    return {str(step): f"{course.learning_rate_at(step - 1, total_steps, warmup_steps, peak_lr, low, low):.2e}"
+            for step in steps}
+
+
 def evaluations(printed):
     return [float(loss) for loss in re.findall("validation loss (.*)", printed)]
 
@@ -123,7 +135,8 @@ def final(path):
     checkpoint = torch.load(path, weights_only=True)
     states = checkpoint["optimizer_state_dict"]["state"]
     return {**checkpoint["model_state_dict"], **{(i, name): value for i in states for name, value in states[i].items()},
-            **{name: torch.tensor(checkpoint[name]) for name in ("step", "epoch", "examples")}}
+            "step": torch.tensor(checkpoint["step"]),
+            **{name: torch.tensor(checkpoint["data_state_dict"][name]) for name in ("epoch", "examples")}}
 
 
 def assert_same_bits(one, other):
@@ -268,7 +281,7 @@ def save_slowly(*arguments):
     time.sleep(3)
     save(*arguments)
 
-save, ddp_script.save_atomically = ddp_script.save_atomically, save_slowly
+save, ddp_script.save_checkpoint = ddp_script.save_checkpoint, save_slowly
 ddp_script.GRACE = 0.5
 if __name__ == "__main__":
     sys.exit(ddp_script.main())
@@ -295,21 +308,54 @@ def test_sigterm_saves_and_stops_and_torchrun_goes_on(gpt, whole, tmp_path):
 
 @pytest.mark.slow
 def test_a_checkpoint_opens_in_the_course(whole):
-    model = course.GPTModel(torch.load(whole[1], weights_only=True)["run"]["model"])
-    assert course.load_checkpoint(whole[1], model) == STEPS
+    saved = torch.load(whole[1], weights_only=True)
+    model = course.GPTModel(saved["data_state_dict"]["run"]["model"])
+    optimizer = torch.optim.AdamW(model.parameters())
+    with torch.random.fork_rng():
+        assert course.load_checkpoint(whole[1], model, optimizer) == STEPS
+        assert torch.equal(torch.get_rng_state(), saved["data_state_dict"]["rng_states"][0]["cpu"])
     assert torch.equal(model.out_head.weight, final(whole[1])["out_head.weight"])
+    assert optimizer.state[model.out_head.weight]["step"] == STEPS
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes_and_learning_rate(gpt, alone, whole, tmp_path, capsys):
     path = tmp_path / "c.pth"
     shutil.copy(whole[1], path)
+    assert rates(whole[0]) == wanted_rates(range(1, STEPS + 1), STEPS, STEPS // 10, 0.002)
     train_alone(*gpt, "--epochs", 4, "--lr", 0.001, "--checkpoint", path, "--resume")
     printed = capsys.readouterr().out
     assert f"going on after step {STEPS}" in printed
     assert "comes from 3 processes or another device: dropout will differ from now on" in printed
     assert min(losses(printed)) == STEPS + 1
-    assert torch.load(path, weights_only=True)["optimizer_state_dict"]["param_groups"][0]["lr"] == 0.001
+    total = STEPS + 37  # 74 examples by a process alone, two per step
+    assert rates(printed) == wanted_rates(range(STEPS + 1, total + 1), total, total // 10, 0.001)
+    last = torch.load(path, weights_only=True)["optimizer_state_dict"]["param_groups"][0]["lr"]
+    assert last == course.learning_rate_at(total - 1, total, total // 10, 0.001)
+
+
+def test_the_rate_rises_and_falls(gpt, alone, tmp_path, capsys):
+    settings = [*gpt, "--epochs", 1, "--batch-size", 6, "--warmup-steps", 4, "--min-lr", 1e-4]
+    train_alone(*settings, "--checkpoint", tmp_path / "c.pth")
+    printed = rates(capsys.readouterr().out)
+    assert printed == wanted_rates(range(1, 13), 12, 4, 0.002, low=1e-4)
+    assert (printed["1"], printed["5"]) == ("1.00e-04", "2.00e-03")
+    with pytest.raises(ddp_script.SettingsError, match="--warmup-steps 13: this run has 12 steps"):
+        train_alone(*settings, "--warmup-steps", 13, "--checkpoint", tmp_path / "d.pth")
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_gradients_are_clipped_to_a_norm_of_one(alone, passes):
+    torch.manual_seed(123)
+    model = torch.nn.Sequential(torch.nn.Embedding(8, 4), torch.nn.Linear(4, 8))
+    with torch.no_grad():
+        model[1].weight.mul_(100)
+    before = [parameter.clone() for parameter in model.parameters()]
+    batch = torch.arange(8)[None], torch.arange(8).flip(0)[None]
+    sgd = torch.optim.SGD(model.parameters(), lr=1.0)
+    ddp_script.train_step(ddp_script.DistributedDataParallel(model), sgd, [batch] * passes, False, torch.device("cpu"))
+    moves = [parameter - old for parameter, old in zip(model.parameters(), before, strict=True)]
+    assert torch.nn.utils.get_total_norm(moves).item() == pytest.approx(1, abs=1e-4)
 
 
 def test_a_run_goes_on_with_steps_larger_than_the_rest_of_the_epoch(alone):
@@ -328,8 +374,10 @@ def test_nothing_is_left_to_do(gpt, alone, whole, capsys):
     assert "nothing left to do: 3 of 3 epochs are done" in printed
 
 
-def test_a_checkpoint_of_another_program_is_refused(gpt, alone, tmp_path):
-    torch.save({"model_state_dict": {}}, tmp_path / "c.pth")
+@pytest.mark.parametrize("data", [None, SimpleNamespace(state_dict=lambda: {"num_ids": 1})])
+def test_a_checkpoint_of_another_program_is_refused(gpt, alone, tmp_path, data):
+    model = torch.nn.Linear(1, 1)
+    course.save_checkpoint(tmp_path / "c.pth", model, torch.optim.AdamW(model.parameters()), data=data)
     with pytest.raises(ddp_script.SettingsError, match="c.pth is not a checkpoint of this script"):
         train_alone(*gpt, "--checkpoint", tmp_path / "c.pth", "--resume")
 
@@ -352,7 +400,8 @@ def test_resuming_without_a_checkpoint_starts(gpt, alone, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_bfloat16_learns_about_the_same(gpt, alone, whole, tmp_path, capsys):
+def test_bfloat16_learns_about_the_same(gpt, alone, whole, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ddp_script, "compute_dtype", lambda device: torch.bfloat16)
     train_alone(*gpt, "--epochs", 1, "--batch-size", 6, "--dropout", 0, "--checkpoint", tmp_path / "32.pth")
     exact = losses(capsys.readouterr().out)
     train_alone(*gpt, "--epochs", 1, "--batch-size", 6, "--dropout", 0, "--bf16", "--checkpoint", tmp_path / "16.pth")
@@ -432,7 +481,9 @@ def test_wrong_settings_need_no_traceback(gpt, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--nproc", "0"], "--nproc must be at least 1, got 0"),
-    (["--lr", "-1"], "--lr must be at least 0, got -1.0"),
+    (["--lr", "0"], "--lr must be above 0, got 0.0"),
+    (["--lr", "1e-7"], "--min-lr must be between 0 and --lr 1e-07, got 1e-06"),
+    (["--warmup-steps", "-1"], "--warmup-steps must be at least 0, got -1"),
     (["--dropout", "1"], "--dropout must be at least 0 and below 1, got 1.0"),
     (["--task", "gpt", "--text", "nothing.txt"], "--text nothing.txt: there is no such file"),
     (["--task", "gpt", "--checkpoint", SCRIPT], "exists: add --resume to go on from it, or name another --checkpoint"),
@@ -452,3 +503,45 @@ def test_torchrun_decides_on_the_processes(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         ddp_script.parse(["--nproc", "2"])
     assert "leave --nproc out" in capsys.readouterr().err
+
+
+def test_bfloat16_is_not_used_where_it_is_slower(gpt, alone, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ddp_script, "compute_dtype", lambda device: torch.float32, raising=False)
+    printed = []
+    for number, extra in enumerate(([], ["--bf16"])):
+        train_alone(*gpt, "--epochs", 1, "--batch-size", 6, *extra, "--checkpoint", tmp_path / f"{number}.pth")
+        printed.append(capsys.readouterr().out)
+    assert losses(printed[0]) == losses(printed[1])
+    assert "bfloat16" not in printed[0]
+    assert printed[1].count("bfloat16 is not faster on this machine: computing in float32\n") == 1
+
+
+@pytest.mark.parametrize(("extra", "wanted"), [(["--eval-batches", 2], 2), (["--eval-batches", 0], 4), ([], 4)])
+def test_an_evaluation_takes_so_many_batches(gpt, alone, tmp_path, monkeypatch, extra, wanted):
+    calls = []
+
+    def counted(inputs, targets, model, device):
+        calls.append(torch.is_grad_enabled())
+        return calc_loss_batch(inputs, targets, model, device)
+
+    calc_loss_batch = course.calc_loss_batch
+    monkeypatch.setattr(ddp_script, "calc_loss_batch", counted)
+    train_alone(*gpt, "--epochs", 1, "--eval-every", 0, *extra, "--checkpoint", tmp_path / "c.pth")
+    assert calls.count(False) == wanted
+
+
+def test_sigterm_is_noticed_during_evaluation(gpt, alone, tmp_path, monkeypatch, capsys):
+    def stopped(inputs, targets, model, device):
+        if not torch.is_grad_enabled():
+            evaluated.append(1)
+            signal.raise_signal(signal.SIGTERM)
+        return calc_loss_batch(inputs, targets, model, device)
+
+    evaluated, calc_loss_batch = [], course.calc_loss_batch
+    monkeypatch.setattr(ddp_script, "calc_loss_batch", stopped)
+    options = ddp_script.parse([*map(str, [*gpt, "--eval-every", 5, "--checkpoint", tmp_path / "c.pth"])])
+    assert not ddp_script.train_gpt(options, torch.device("cpu"))
+    assert len(evaluated) == 1
+    printed = capsys.readouterr().out
+    assert "stopped by SIGTERM after step 5; add --resume to go on" in printed and "validation loss" not in printed
+    assert torch.load(tmp_path / "c.pth", weights_only=True)["step"] == 5
