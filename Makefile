@@ -4,7 +4,7 @@
 # make test   re-check everything: style, extraction, tests, and the stored outputs of every notebook
 # Each sets itself up in .venv first; a second call finds it and starts at once.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 # Progress bars carry timings, so they stay off where nobody watches the cells run.
 HEADLESS := TQDM_DISABLE=1
@@ -52,8 +52,8 @@ clean:
 
 # The stamp files are written last, so an install that broke off is done again.
 .venv/.course: requirements.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11 was not found. Install it, or name one: make PYTHON=/path/to/python3.11"; exit 1; }
-	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] >= (3, 11) else "Python 3.11 or newer is needed, $(PYTHON) is %d.%d" % v[:2])'
+	@test -n "$(PYTHON)" || { echo "Python was not found. Install 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no newer one), $(PYTHON) is %d.%d" % v[:2])'
 	"$(PYTHON)" -m venv .venv
 	$(BIN)/pip install -r requirements.txt
 	$(BIN)/python -c "import matplotlib.font_manager"  # builds the font cache now, not noisily in a notebook

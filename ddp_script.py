@@ -14,21 +14,24 @@ al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Traini
 
 A process that fails prints its traceback and ends all the others; Ctrl-C ends all of them. SIGTERM, which a cluster
 sends before it takes a machine away, makes a pretraining run finish its step, write a checkpoint and end with status
-143; torchrun passes it on and kills what still runs after 30 seconds. Several machines need the text and the checkpoint
-on a disk that all of them see. If they do not find each other, name their network in GLOO_SOCKET_IFNAME and
-NCCL_SOCKET_IFNAME. On Windows, set USE_LIBUV=0 before you use torchrun; `python ddp_script.py` does it by itself.
+143; torchrun passes it on and kills what still runs after 30 seconds. Several machines need the checkpoint's folder,
+where the text's token ids are kept too, on a disk that all of them see. If they do not find each other, name their
+network in GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME. On Windows, set USE_LIBUV=0 before you use torchrun;
+`python ddp_script.py` does it by itself.
 """
 
 import argparse
 import hashlib
 import itertools
 import os
+import re
 import signal
 import sys
 import time
 import traceback
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parent
 os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(ROOT / "notebooks" / "data"))  # the tokenizer's files, for offline use
@@ -36,23 +39,27 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # lets a GPU repeat
 if sys.platform == "win32":
     os.environ["USE_LIBUV"] = "0"  # PyTorch for Windows is built without it
 
+import numpy as np  # noqa: E402
 import tiktoken  # noqa: E402
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
 import torch.multiprocessing as mp  # noqa: E402
 from torch.nn.parallel import DistributedDataParallel  # noqa: E402
-from torch.utils.data import DataLoader, DistributedSampler  # noqa: E402
+from torch.utils.data import DataLoader, DistributedSampler, Subset  # noqa: E402
 
 from previous_chapters import (  # noqa: E402
     GPT_CONFIG_124M,
-    GPTDatasetV1,
     GPTModel,
+    MemmapTokenDataset,
     NeuralNetwork,
     ToyDataset,
     calc_loss_batch,
+    compute_dtype,
     eval_mode,
+    learning_rate_at,
     model_configs,
-    save_atomically,
+    save_checkpoint,
+    set_learning_rate,
 )
 
 SIZES = {
@@ -91,13 +98,16 @@ def parse(arguments):
     gpt.add_argument("--context", type=int, default=256, help="tokens per example")
     gpt.add_argument("--batch-size", type=int, default=2, help="examples per process in one forward pass")
     gpt.add_argument("--accumulate", type=int, default=1, help="forward passes per optimizer step")
-    gpt.add_argument("--lr", type=float, default=4e-4, help="learning rate of AdamW")
+    gpt.add_argument("--lr", type=float, default=4e-4, help="highest learning rate of AdamW, at the end of the warmup")
+    gpt.add_argument("--warmup-steps", type=int, help="steps in which the rate rises (default: a tenth of all)")
+    gpt.add_argument("--min-lr", type=float, default=1e-6, help="learning rate at the start of the warmup and the end")
     gpt.add_argument("--dropout", type=float, default=0.1, help="share of numbers set to zero in training")
-    gpt.add_argument("--bf16", action="store_true", help="compute in bfloat16 where that is safe (autocast)")
+    gpt.add_argument("--bf16", action="store_true", help="compute in bfloat16 (autocast), where that is faster")
     gpt.add_argument("--log-every", type=int, default=10, help="steps from one line of progress to the next")
     gpt.add_argument("--eval-every", type=int, default=50, help="steps from one evaluation to the next; 0: only last")
+    gpt.add_argument("--eval-batches", type=int, default=50, help="batches per process in an evaluation; 0: all")
     gpt.add_argument("--checkpoint", type=Path, default=ROOT / "build" / "ddp" / "checkpoint.pth",
-                     help="where to save; on several machines, a file that all of them see")
+                     help="where to save, beside the token ids; on several machines, a file that all of them see")
     gpt.add_argument("--checkpoint-every", type=int, default=100, help="steps from one save to the next; 0: only last")
     gpt.add_argument("--resume", action="store_true", help="go on from the checkpoint, if there is one")
     options = parser.parse_args(arguments)
@@ -106,9 +116,14 @@ def parse(arguments):
         value = getattr(options, name)
         if value is not None and value < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    for name in ("eval_every", "checkpoint_every", "lr"):
-        if getattr(options, name) < 0:
-            parser.error(f"--{name.replace('_', '-')} must be at least 0, got {getattr(options, name)}")
+    for name in ("eval_every", "eval_batches", "checkpoint_every", "warmup_steps"):
+        value = getattr(options, name)
+        if value is not None and value < 0:
+            parser.error(f"--{name.replace('_', '-')} must be at least 0, got {value}")
+    if not options.lr > 0:
+        parser.error(f"--lr must be above 0, got {options.lr}")
+    if not 0 <= options.min_lr <= options.lr:
+        parser.error(f"--min-lr must be between 0 and --lr {options.lr}, got {options.min_lr}")
     if not 0 <= options.dropout < 1:
         parser.error(f"--dropout must be at least 0 and below 1, got {options.dropout}")
     if "RANK" in os.environ and options.nproc is not None:
@@ -223,11 +238,18 @@ def say(text):
         print(text, flush=True)
 
 
+def from_rank_0(compute):
+    """Return on all processes what a function returns on rank 0, which alone calls it; the others wait for it."""
+    result = [compute() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(result)
+    return result[0]
+
+
 def mean_over_ranks(value, weight=1.0):
     """Return the mean of a number over all processes, weighted by how many examples stand behind each process's."""
     total = torch.tensor([float(value) * weight, weight], dtype=torch.float64)
     dist.all_reduce(total)
-    return (total[0] / total[1]).item()
+    return (total[0] / total[1]).item()  # not a number where no process has an example
 
 
 def check_equal_on_all_ranks(model):
@@ -295,7 +317,7 @@ def accuracy_over_ranks(network, dataset, device):
 def train_gpt(options, device):
     """Pretrain a GPTModel on a text; return False if SIGTERM stopped the run, after a checkpoint was written."""
     sigterms = []
-    signal.signal(signal.SIGTERM, lambda *_: sigterms.append(True))  # looked at after each step
+    signal.signal(signal.SIGTERM, lambda *_: sigterms.append(True))  # looked at between steps
     cfg = {**GPT_CONFIG_124M, **SIZES[options.size], "context_length": options.context, "drop_rate": options.dropout}
     train_set, val_set, text_hash = read_text(options)
     per_step = options.batch_size * options.accumulate * dist.get_world_size()
@@ -311,8 +333,6 @@ def train_gpt(options, device):
     run = {"model": cfg, "text": text_hash, "seed": options.seed}  # what has to be the same to go on with a run
     if options.resume:
         load_progress(options.checkpoint, model, optimizer, progress, run, device)
-        for group in optimizer.param_groups:
-            group["lr"] = options.lr  # the checkpoint has brought the one of before
     check_agreement({**progress, **run})
     ddp = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None,
                                   forward_sync_buffers=False, gradient_as_bucket_view=True)
@@ -320,26 +340,36 @@ def train_gpt(options, device):
     if progress["epoch"] >= options.epochs:
         say(f"nothing left to do: {progress['epoch']} of {options.epochs} epochs are done")
 
+    bf16 = options.bf16 and from_rank_0(lambda: compute_dtype(device)) == torch.bfloat16  # a measurement
+    if options.bf16 and not bf16:
+        say("bfloat16 is not faster on this machine: computing in float32")
+    schedule = *count_steps(progress, len(train_set), per_step, options), options.lr, options.min_lr, options.min_lr
     start, timed_steps = time.perf_counter(), 0
     for group in remaining_groups(train_set, progress, per_step, options):
-        loss = train_step(ddp, optimizer, group, options.bf16, device)
+        lr = learning_rate_at(progress["step"] - 1, *schedule)  # it counts from 0
+        set_learning_rate(optimizer, lr, [options.lr])
+        loss = train_step(ddp, optimizer, group, bf16, device)
         timed_steps += 1
         if is_due(progress["step"], options.log_every):
             loss = mean_over_ranks(loss)
             speed = timed_steps * per_step * options.context / (time.perf_counter() - start)
             epochs = progress["epoch"] + progress["examples"] / len(train_set)
-            say(f"step {progress['step']}  epoch {epochs:.2f}/{options.epochs}  loss {loss:.6f}  {speed:,.0f} tokens/s")
+            say(f"step {progress['step']}  epoch {epochs:.2f}/{options.epochs}  rate {lr:.2e}  loss {loss:.6f}  "
+                f"{speed:,.0f} tokens/s")
         last = progress["epoch"] == options.epochs
-        stop = mean_over_ranks(len(sigterms)) > 0  # they must agree: one that stops alone leaves the others waiting
         evaluates, saves = (last or is_due(progress["step"], every)
                             for every in (options.eval_every, options.checkpoint_every))
-        if saves or stop:
+        if saves:
             save_progress(options.checkpoint, model, optimizer, progress, run, device)
+        val_loss = evaluate(model, val_set, options, device, bf16, sigterms) if evaluates else None
+        stop = mean_over_ranks(len(sigterms)) > 0  # they must agree: one that stops alone leaves the others waiting
+        if evaluates and not stop:
+            say(f"step {progress['step']}  validation loss {val_loss:.6f}")
         if stop and not last:
+            if not saves:
+                save_progress(options.checkpoint, model, optimizer, progress, run, device)
             say(f"stopped by SIGTERM after step {progress['step']}; add --resume to go on")
             return False
-        if evaluates:
-            say(f"step {progress['step']}  validation loss {evaluate(model, val_set, options, device):.6f}")
         if evaluates or saves:
             start, timed_steps = time.perf_counter(), 0  # the speed is that of training alone
     say(f"all processes hold the same parameters: {check_equal_on_all_ranks(model)}")
@@ -351,8 +381,8 @@ def check_agreement(state):
     states = [None] * dist.get_world_size()
     dist.all_gather_object(states, state)
     if any(other != state for other in states):
-        raise SettingsError("the processes have different texts or checkpoints; on several machines, both must be on "
-                            "a disk that all of them see")
+        raise SettingsError("the processes have different checkpoints; on several machines, it must be on a disk that "
+                            "all of them see")
 
 
 def settle_buckets(ddp, device):
@@ -373,16 +403,68 @@ def is_due(step, every):
 
 def read_text(options):
     """Return (training examples, validation examples, the text's fingerprint); the last tenth is for validation."""
-    text = options.text.read_text(encoding="utf-8")
-    tokenizer = tiktoken.get_encoding("gpt2")
-    split = int(0.9 * len(text))
-    datasets = []
-    for name, part in [("training", text[:split]), ("validation", text[split:])]:
+    path, fingerprint = from_rank_0(lambda: encode_once(options.text, options.checkpoint.parent))
+    try:
+        ids = MemmapTokenDataset(path, options.context)  # holds nothing in memory: every example is read when it is due
+    except FileNotFoundError:
+        raise SettingsError(f"{path} is missing here; it must be on a disk that all machines see") from None
+    except ValueError as error:
+        raise SettingsError(f"{options.text}: {error}") from None
+    split, length = int(0.9 * ids.num_ids), options.context
+    training, validation = range(0, split - length, length), range(split, len(ids), length)
+    if not validation:
+        raise SettingsError(f"{options.text}: the last tenth has {ids.num_ids - split} tokens, an example {length}")
+    return Subset(ids, training), Subset(ids, validation), fingerprint
+
+
+def encode_once(text, folder):
+    """Return (a file of the text's token ids in the folder, the text's fingerprint).
+
+    The file is named after the fingerprint, and not before it is complete: one that is there is taken as it is.
+    """
+    digest = hashlib.sha256()
+    for piece in read_pieces(text):
+        digest.update(piece.encode())
+    path = folder / f"{text.name}.{digest.hexdigest()[:16]}.ids"
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")  # another run may be writing the same
+    if not path.exists():
+        tokenizer = tiktoken.get_encoding("gpt2")
         try:
-            datasets.append(GPTDatasetV1(part, tokenizer, max_length=options.context, stride=options.context))
-        except ValueError as error:
-            raise SettingsError(f"{options.text}, {name} part: {error}") from None
-    return *datasets, hashlib.sha256(text.encode()).hexdigest()
+            with open(partial, "wb") as file:
+                for piece in read_pieces(text):
+                    np.array(tokenizer.encode(piece, allowed_special={"<|endoftext|>"}), dtype=np.uint16).tofile(file)
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+    return path, digest.hexdigest()
+
+
+def read_pieces(path, size=1 << 20):
+    """Yield a text in pieces of about so many characters, which give the same token ids as the whole text.
+
+    A piece ends before a space or a newline that follows something else. No match of GPT-2's pattern reaches across
+    such a place, and none looks back. After the whitespace it would not do: two newlines are one token at the end of a
+    text, but two before a word.
+    """
+    rest = ""
+    with open(path, encoding="utf-8") as file:
+        while block := file.read(size):
+            rest += block
+            if piece := re.match(r".*\S(?=[ \n])", rest, re.DOTALL):  # the longest
+                yield piece[0]
+                rest = rest[piece.end():]
+    yield rest
+
+
+def count_steps(progress, num_examples, per_step, options):
+    """Return (steps of the whole run, those already taken included, and how many of them are the warmup)."""
+    this_epoch, each_epoch = ((num_examples - done) // per_step for done in (progress["examples"], 0))
+    total_steps = progress["step"] + max(0, this_epoch + each_epoch * (options.epochs - progress["epoch"] - 1))
+    warmup_steps = total_steps // 10 if options.warmup_steps is None else options.warmup_steps
+    if warmup_steps > total_steps:
+        raise SettingsError(f"--warmup-steps {warmup_steps}: this run has {total_steps} steps")
+    return total_steps, warmup_steps
 
 
 def remaining_groups(train_set, progress, per_step, options):
@@ -421,22 +503,28 @@ def train_step(ddp, optimizer, group, bf16, device):
                 loss = calc_loss_batch(inputs, targets, ddp, device) / len(group)
             loss.backward()
         total += loss.detach()
+    torch.nn.utils.clip_grad_norm_(ddp.parameters(), max_norm=1.0)  # of their mean over all processes
     optimizer.step()
     return total
 
 
-def evaluate(model, val_set, options, device):
-    """Return the mean loss over all validation examples; each process computes its part."""
+def evaluate(model, val_set, options, device, bf16, sigterms):
+    """Return the mean loss over the first validation batches; each process computes its part, until SIGTERM."""
     mine = range(dist.get_rank(), len(val_set), dist.get_world_size())
-    total = 0.0
-    with eval_mode(model), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+    if options.eval_batches > 0:
+        mine = mine[: options.eval_batches * options.batch_size]
+    total, examples = 0.0, 0
+    with eval_mode(model), torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for inputs, targets in DataLoader(val_set, options.batch_size, sampler=mine, generator=torch.Generator()):
+            if sigterms:
+                break
             total += calc_loss_batch(inputs, targets, model, device).item() * len(inputs)
-    return mean_over_ranks(total / max(1, len(mine)), weight=len(mine))
+            examples += len(inputs)
+    return mean_over_ranks(total / max(1, examples), weight=examples)
 
 
 def save_progress(path, model, optimizer, progress, run, device):
-    """Write a checkpoint from which every process can go on; `previous_chapters.load_checkpoint` reads its model too.
+    """Write a checkpoint from which every process can go on; `previous_chapters.load_checkpoint` reads it as well.
 
     Args:
         path: the file; it is replaced only when the new one is complete.
@@ -451,9 +539,9 @@ def save_progress(path, model, optimizer, progress, run, device):
     states = [None] * dist.get_world_size()
     dist.all_gather_object(states, state)
     if dist.get_rank() == 0:
-        save_atomically({"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict(),
-                         **progress, "run": run, "rng_states": states}, path)
-    mean_over_ranks(0)  # nobody goes on, or ends, before the file is complete
+        data = {**progress, "run": run, "rng_states": states}
+        save_checkpoint(path, model, optimizer, progress["step"], SimpleNamespace(state_dict=lambda: data))
+    dist.barrier()  # nobody goes on, or ends, before the file is complete
 
 
 def load_progress(path, model, optimizer, progress, run, device):
@@ -467,18 +555,20 @@ def load_progress(path, model, optimizer, progress, run, device):
     if not path.exists():
         say(f"{path} does not exist: starting from the beginning")
         return
-    # Mapped, so that eight processes need not hold eight copies; Windows would not let the file be replaced then.
+    # Not by `load_checkpoint`: `run` is compared first, and the file is mapped, so that eight processes need not hold
+    # eight copies. (Windows would not let a mapped file be replaced.)
     checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=sys.platform != "win32")
-    if "run" not in checkpoint:
+    data = checkpoint.get("data_state_dict") or {}
+    if "run" not in data:
         raise SettingsError(f"{path} is not a checkpoint of this script")
     for name, value in run.items():
-        if checkpoint["run"][name] != value:
-            raise SettingsError(f"{path} has another {name}: {checkpoint['run'][name]}, this run has {value}")
+        if data["run"][name] != value:
+            raise SettingsError(f"{path} has another {name}: {data['run'][name]}, this run has {value}")
     model.load_state_dict(checkpoint["model_state_dict"])
     optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
-    progress.update({name: checkpoint[name] for name in progress})
+    progress.update({name: data[name] for name in progress})
     say(f"going on after step {progress['step']}")
-    states = checkpoint["rng_states"]
+    states = data["rng_states"]
     if len(states) != dist.get_world_size() or (device.type == "cuda") != ("cuda" in states[0]):
         say(f"the checkpoint comes from {len(states)} processes or another device: dropout will differ from now on")
         return

@@ -16,6 +16,7 @@ import importlib.util
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -173,12 +174,28 @@ def load_gpt2_params_from_tf_ckpt(ckpt_path, settings):
 
 
 def import_tensorflow():
-    """Import TensorFlow without what it says about the machine on stderr."""
+    """Import TensorFlow without what it says about the machine on stderr.
+
+    Raises:
+        ImportError: TensorFlow is missing, or does not start on this machine; the message ends with its last words.
+    """
     need_package("tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "tensorflow" not in sys.modules:
+        try_tensorflow()
     with no_stderr():  # while it starts, its C++ part heeds no log level
         import tensorflow as tf
     return tf
+
+
+def try_tensorflow():
+    """Import TensorFlow in a process of its own, for it may abort: it does so on a processor too old for it."""
+    trial = subprocess.run([sys.executable, "-c", "import tensorflow"], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+    if trial.returncode != 0:
+        last_words = "\n".join(trial.stderr.strip().splitlines()[-5:])
+        raise ImportError("TensorFlow does not start on this machine; use load_gpt2_from_safetensors. "
+                          f"Its last words:\n{last_words}")
 
 
 @contextmanager

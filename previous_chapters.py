@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import time
+import warnings
 import weakref
 from contextlib import contextmanager
 from functools import cache
@@ -639,24 +640,31 @@ def train_model_simple(model, train_loader, val_loader, optimizer, device, num_e
     Returns:
         Three lists with an entry per evaluation: training losses, validation losses, and tokens seen so far. The model
         is left in train mode.
+
+    Raises:
+        ValueError: start_context has no tokens.
     """
     tokenizer = train_loader.dataset.tokenizer if tokenizer is None else tokenizer
+    if text_to_token_ids(start_context, tokenizer).numel() == 0:  # better now than after an epoch
+        raise ValueError(f"start_context must have at least one token, got {start_context!r}")
     train_losses, val_losses, track_tokens_seen = [], [], []
-    tokens_seen, global_step, start = 0, -1, time.perf_counter()
+    tokens_seen, global_step, seconds = 0, -1, 0.0
 
     with tqdm(total=num_epochs * len(train_loader), unit="batch", file=sys.stdout) as bar:
         for epoch in range(num_epochs):
             model.train()
+            start = time.perf_counter()
             for input_batch, target_batch in train_loader:
                 optimizer.zero_grad()
                 loss = calc_loss_batch(input_batch, target_batch, model, device)
                 loss.backward()
                 optimizer.step()
+                batch_loss = loss.item()  # a GPU is done with the step when this number is here
 
+                seconds += time.perf_counter() - start
                 tokens_seen += input_batch.numel()
                 global_step += 1
-                speed = tokens_seen / (time.perf_counter() - start)
-                bar.set_postfix_str(f"loss {loss.item():.3f}, {speed:.0f} tokens/s")
+                bar.set_postfix_str(f"loss {batch_loss:.3f}, {tokens_seen / seconds:.0f} tokens/s")
                 bar.update()
 
                 if global_step % eval_freq == 0:
@@ -666,6 +674,7 @@ def train_model_simple(model, train_loader, val_loader, optimizer, device, num_e
                     track_tokens_seen.append(tokens_seen)
                     tqdm.write(f"Ep {epoch + 1} (Step {global_step:06d}): "
                                f"Train loss {train_loss:.3f}, Val loss {val_loss:.3f}", file=sys.stdout)
+                start = time.perf_counter()  # an evaluation is no part of the speed
             generate_and_print_sample(model, tokenizer, device, start_context)
     return train_losses, val_losses, track_tokens_seen
 
@@ -705,8 +714,9 @@ def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=No
         context_size: how many of the last tokens the model may see, at most its context length.
         temperature: 0 takes the most probable token; above 0 tokens are drawn from softmax(logits / temperature).
         top_k: draw among the k highest scores only, and any equal to the last of them (Fan et al. 2018); None for all.
-        eos_id: the id that ends a text. A row that has ended is filled up with it; generation stops, without appending
-            it once more, in the round in which the last row ends. None never ends.
+        eos_id: the id that ends a text. A row that has ended is filled up with it, as far as the longest text goes: a
+            column in which all rows have ended is not appended. So what a row means, whatever its neighbours, is its
+            new tokens before the first eos_id; see `until_end`. None never ends.
 
     Returns:
         (batch, num_tokens + appended) token ids, the prompts included.
@@ -737,6 +747,11 @@ def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=No
                     break
             idx = torch.cat((idx, idx_next), dim=1)  # -> (batch, num_tokens + 1)
     return idx
+
+
+def until_end(token_ids, eos_id):
+    """Return the part of a (num_tokens,) tensor before its first eos_id: [5, 7, 9, 9] with eos_id 9 gives [5, 7]."""
+    return token_ids[(token_ids == eos_id).cumsum(dim=0) == 0]
 
 
 # ch05-pretraining.ipynb, section 5.4
@@ -1964,7 +1979,8 @@ def can_compile(device):
 
     x = torch.ones(8, device=device)
     try:
-        return torch.allclose(torch.compile(small)(x), small(x))
+        with warnings.catch_warnings(action="ignore"):  # the answer says enough
+            return torch.allclose(torch.compile(small)(x), small(x))
     except Exception:  # no compiler, no headers, no Triton: what is missing makes no difference
         return False
 

@@ -17,6 +17,8 @@ from matplotlib.patches import Circle, FancyBboxPatch
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
 STYLES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
+HATCHES = ["", "//", "..", "xx", "\\\\"]
+MARKERS = ["o", "s", "^", "D"]
 SMALL, NORMAL = 8, 9  # font sizes in points
 PIXELS_PER_INCH = 96  # on the page; the stored picture has twice as many, for sharp text
 
@@ -212,7 +214,7 @@ def panels(charts, alt, size=(3.1, 2.4)):
 
 def _lines(axis, lines, xlabel, ylabel, logx=False, logy=False, marks=False):
     """Draw one line per entry of `lines`, {name: (x values, y values)}."""
-    for (name, (x, y)), colour, style in zip(lines.items(), COLOURS, STYLES, strict=False):
+    for name, (x, y), colour, style in told_apart(lines, COLOURS, STYLES):
         axis.plot([float(value) for value in x], [float(value) for value in y], color=colour, linestyle=style,
                   label=name, marker="o" if marks else None, markersize=3.5)
     axis.set_xscale("log" if logx else "linear")
@@ -230,11 +232,10 @@ def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, 
     """Draw bars side by side: `groups` is {name: one value per label}."""
     figure, (axis,) = canvas(*size)
     width = 0.8 / len(groups)
-    hatches = ["", "//", "..", "xx"]
-    for number, (name, values) in enumerate(groups.items()):
+    for number, (name, values, colour, hatch) in enumerate(told_apart(groups, COLOURS, HATCHES)):
         at = [position + (number - (len(groups) - 1) / 2) * width for position in range(len(labels))]
-        axis.bar(at, [float(value) for value in values], width, label=name, color=COLOURS[number],
-                 hatch=hatches[number % 4], edgecolor="white")
+        axis.bar(at, [float(value) for value in values], width, label=name, color=colour,
+                 hatch=hatch, edgecolor="white")
     axis.set_yscale("log" if logy else "linear")
     axis.set_xticks(range(len(labels)), labels, rotation=rotation, ha="right" if rotation else "center")
     _label(axis, xlabel, ylabel, legend=len(groups) > 1)
@@ -245,8 +246,7 @@ def stacked_bars(labels, parts, ylabel, alt, size=(3.6, 2.5), xlabel=None):
     """Draw one bar per label, made of parts on top of each other: `parts` is {name: one value per label}."""
     figure, (axis,) = canvas(*size)
     bottom = [0.0] * len(labels)
-    hatches = ["", "//", "..", "xx", "\\\\"]
-    for (name, values), colour, hatch in zip(parts.items(), COLOURS, hatches, strict=False):
+    for name, values, colour, hatch in told_apart(parts, COLOURS, HATCHES):
         heights = [float(value) for value in values]
         axis.bar(range(len(labels)), heights, 0.62, bottom=bottom, label=name, color=colour, hatch=hatch,
                  edgecolor="white")
@@ -270,10 +270,10 @@ def roofline(peaks, bandwidth, operations, alt, size=(5.6, 3.4)):
     figure, (axis,) = canvas(*size)
     low = min(intensity for intensity, _ in operations.values()) / 4
     high = 4 * max([*(intensity for intensity, _ in operations.values()), max(peaks.values()) / bandwidth])
-    for (name, peak), colour, style in zip(peaks.items(), COLOURS, STYLES, strict=False):
+    for name, peak, colour, style in told_apart(peaks, COLOURS, STYLES):
         ridge = peak / bandwidth
         axis.plot([low, ridge, high], [low * bandwidth, peak, peak], color=colour, linestyle=style, label=name)
-    for (name, (intensity, speed)), marker in zip(operations.items(), "osD^vP*X", strict=False):
+    for name, (intensity, speed), marker in told_apart(operations, "osD^vP*Xd"):
         axis.scatter(intensity, speed, marker=marker, s=30, label=name, color="white", edgecolor="black", zorder=3)
     axis.set(xscale="log", yscale="log", xlim=(low, high))
     _label(axis, "FLOPs per byte moved", "FLOP per second", legend=False)
@@ -284,7 +284,7 @@ def roofline(peaks, bandwidth, operations, alt, size=(5.6, 3.4)):
 def histograms(groups, xlabel, alt, size=(3.6, 2.5), bins=40):
     """Draw the distribution of the numbers of each tensor in `groups`, {name: tensor}."""
     figure, (axis,) = canvas(*size)
-    for (name, values), colour, style in zip(groups.items(), COLOURS, STYLES, strict=False):
+    for name, values, colour, style in told_apart(groups, COLOURS, STYLES):
         axis.hist(values.detach().flatten().cpu().numpy(), bins=bins, histtype="step", density=True, color=colour,
                   linestyle=style, label=name, linewidth=1.5)
     _label(axis, xlabel, "density", legend=len(groups) > 1)
@@ -294,11 +294,10 @@ def histograms(groups, xlabel, alt, size=(3.6, 2.5), bins=40):
 def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0)):
     """Draw 2-dimensional vectors as labelled points, one colour per group name in `groups`."""
     figure, (axis,) = canvas(*size)
-    names = list(dict.fromkeys(groups))
-    markers = ["o", "s", "^", "D"]
+    looks = {name: {"color": colour, "marker": marker}
+             for name, _, colour, marker in told_apart(dict.fromkeys(groups), COLOURS, MARKERS)}
     for (x, y), label, group in zip(vectors.tolist(), labels, groups, strict=True):
-        number = names.index(group)
-        axis.scatter(x, y, color=COLOURS[number], marker=markers[number], s=28)
+        axis.scatter(x, y, s=28, **looks[group])
         axis.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=SMALL)
     axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
@@ -366,7 +365,7 @@ def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=
     bar = figure.colorbar(colours, ax=axis, ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.ax.tick_params(labelsize=SMALL)
     bar.set_label(label, fontsize=SMALL)
-    for (name, points_of_group), marker in zip(groups.items(), ["o", "s", "^", "D"], strict=False):
+    for name, points_of_group, marker in told_apart(groups, MARKERS):
         axis.scatter(*points_of_group.T.numpy(), label=name, marker=marker, s=32, edgecolor="black", facecolor="white")
     _label(axis, xlabel, ylabel, legend=True)
     axis.get_legend().set(frame_on=True)  # on white: the colours below may be dark
@@ -376,7 +375,7 @@ def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=
 def arrows(vectors, xlabel, ylabel, alt, circle=None, size=(3.2, 3.0)):
     """Draw 2-dimensional vectors, {name: (x, y)}, from the origin, and around it a circle of radius `circle`."""
     figure, (axis,) = canvas(*size)
-    for (name, end), colour, style in zip(vectors.items(), COLOURS, STYLES, strict=False):
+    for name, end, colour, style in told_apart(vectors, COLOURS, STYLES):
         x, y = (float(value) for value in end)
         axis.plot([0, x], [0, y], color=colour, linestyle=style, label=name, linewidth=1.8)
         axis.annotate("", (x, y), (0.9 * x, 0.9 * y), arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 0,
@@ -393,6 +392,18 @@ def _label(axis, xlabel, ylabel, legend):
     axis.set_ylabel(ylabel, fontsize=SMALL)
     if legend:
         axis.legend(fontsize=SMALL, frameon=False)
+
+
+def told_apart(groups, *looks):
+    """Return [(name, value, look, ...), ...] for the entries of `groups`, {name: value}, and lists of looks.
+
+    Raises:
+        ValueError: there are more groups than looks.
+    """
+    most = min(map(len, looks))
+    if len(groups) > most:
+        raise ValueError(f"this figure can tell {most} groups apart, got {len(groups)}: {', '.join(groups)}")
+    return [(*group, *look) for group, *look in zip(groups.items(), *looks, strict=False)]
 
 
 def visible(text):

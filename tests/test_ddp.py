@@ -2,15 +2,19 @@
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import psutil
 import pytest
+import tiktoken
 import torch
 import torch.distributed as dist
 
@@ -114,6 +118,17 @@ def losses(printed):
     return {int(step): float(loss) for step, loss in re.findall(r"^step (\d+) .* loss ([\d.]+) .*/s$", printed, re.M)}
 
 
+def rates(printed):
+    """Return {step: learning rate}, as printed."""
+    return dict(re.findall(r"^step (\d+) .* rate (\S+) ", printed, re.M))
+
+
+def wanted_rates(steps, total_steps, warmup_steps, peak_lr, low=1e-6):
+    """Return the course's {step: learning rate}; the script counts steps from 1."""
+    return {str(step): f"{course.learning_rate_at(step - 1, total_steps, warmup_steps, peak_lr, low, low):.2e}"
+            for step in steps}
+
+
 def evaluations(printed):
     return [float(loss) for loss in re.findall("validation loss (.*)", printed)]
 
@@ -123,7 +138,8 @@ def final(path):
     checkpoint = torch.load(path, weights_only=True)
     states = checkpoint["optimizer_state_dict"]["state"]
     return {**checkpoint["model_state_dict"], **{(i, name): value for i in states for name, value in states[i].items()},
-            **{name: torch.tensor(checkpoint[name]) for name in ("step", "epoch", "examples")}}
+            "step": torch.tensor(checkpoint["step"]),
+            **{name: torch.tensor(checkpoint["data_state_dict"][name]) for name in ("epoch", "examples")}}
 
 
 def assert_same_bits(one, other):
@@ -268,7 +284,7 @@ def save_slowly(*arguments):
     time.sleep(3)
     save(*arguments)
 
-save, ddp_script.save_atomically = ddp_script.save_atomically, save_slowly
+save, ddp_script.save_checkpoint = ddp_script.save_checkpoint, save_slowly
 ddp_script.GRACE = 0.5
 if __name__ == "__main__":
     sys.exit(ddp_script.main())
@@ -295,21 +311,54 @@ def test_sigterm_saves_and_stops_and_torchrun_goes_on(gpt, whole, tmp_path):
 
 @pytest.mark.slow
 def test_a_checkpoint_opens_in_the_course(whole):
-    model = course.GPTModel(torch.load(whole[1], weights_only=True)["run"]["model"])
-    assert course.load_checkpoint(whole[1], model) == STEPS
+    saved = torch.load(whole[1], weights_only=True)
+    model = course.GPTModel(saved["data_state_dict"]["run"]["model"])
+    optimizer = torch.optim.AdamW(model.parameters())
+    with torch.random.fork_rng():
+        assert course.load_checkpoint(whole[1], model, optimizer) == STEPS
+        assert torch.equal(torch.get_rng_state(), saved["data_state_dict"]["rng_states"][0]["cpu"])
     assert torch.equal(model.out_head.weight, final(whole[1])["out_head.weight"])
+    assert optimizer.state[model.out_head.weight]["step"] == STEPS
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes_and_learning_rate(gpt, alone, whole, tmp_path, capsys):
     path = tmp_path / "c.pth"
     shutil.copy(whole[1], path)
+    assert rates(whole[0]) == wanted_rates(range(1, STEPS + 1), STEPS, STEPS // 10, 0.002)
     train_alone(*gpt, "--epochs", 4, "--lr", 0.001, "--checkpoint", path, "--resume")
     printed = capsys.readouterr().out
     assert f"going on after step {STEPS}" in printed
     assert "comes from 3 processes or another device: dropout will differ from now on" in printed
     assert min(losses(printed)) == STEPS + 1
-    assert torch.load(path, weights_only=True)["optimizer_state_dict"]["param_groups"][0]["lr"] == 0.001
+    total = STEPS + 37  # 74 examples by a process alone, two per step
+    assert rates(printed) == wanted_rates(range(STEPS + 1, total + 1), total, total // 10, 0.001)
+    last = torch.load(path, weights_only=True)["optimizer_state_dict"]["param_groups"][0]["lr"]
+    assert last == course.learning_rate_at(total - 1, total, total // 10, 0.001)
+
+
+def test_the_rate_rises_and_falls(gpt, alone, tmp_path, capsys):
+    settings = [*gpt, "--epochs", 1, "--batch-size", 6, "--warmup-steps", 4, "--min-lr", 1e-4]
+    train_alone(*settings, "--checkpoint", tmp_path / "c.pth")
+    printed = rates(capsys.readouterr().out)
+    assert printed == wanted_rates(range(1, 13), 12, 4, 0.002, low=1e-4)
+    assert (printed["1"], printed["5"]) == ("1.00e-04", "2.00e-03")
+    with pytest.raises(ddp_script.SettingsError, match="--warmup-steps 13: this run has 12 steps"):
+        train_alone(*settings, "--warmup-steps", 13, "--checkpoint", tmp_path / "d.pth")
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_gradients_are_clipped_to_a_norm_of_one(alone, passes):
+    torch.manual_seed(123)
+    model = torch.nn.Sequential(torch.nn.Embedding(8, 4), torch.nn.Linear(4, 8))
+    with torch.no_grad():
+        model[1].weight.mul_(100)
+    before = [parameter.clone() for parameter in model.parameters()]
+    batch = torch.arange(8)[None], torch.arange(8).flip(0)[None]
+    sgd = torch.optim.SGD(model.parameters(), lr=1.0)
+    ddp_script.train_step(ddp_script.DistributedDataParallel(model), sgd, [batch] * passes, False, torch.device("cpu"))
+    moves = [parameter - old for parameter, old in zip(model.parameters(), before, strict=True)]
+    assert torch.nn.utils.get_total_norm(moves).item() == pytest.approx(1, abs=1e-4)
 
 
 def test_a_run_goes_on_with_steps_larger_than_the_rest_of_the_epoch(alone):
@@ -328,8 +377,10 @@ def test_nothing_is_left_to_do(gpt, alone, whole, capsys):
     assert "nothing left to do: 3 of 3 epochs are done" in printed
 
 
-def test_a_checkpoint_of_another_program_is_refused(gpt, alone, tmp_path):
-    torch.save({"model_state_dict": {}}, tmp_path / "c.pth")
+@pytest.mark.parametrize("data", [None, SimpleNamespace(state_dict=lambda: {"num_ids": 1})])
+def test_a_checkpoint_of_another_program_is_refused(gpt, alone, tmp_path, data):
+    model = torch.nn.Linear(1, 1)
+    course.save_checkpoint(tmp_path / "c.pth", model, torch.optim.AdamW(model.parameters()), data=data)
     with pytest.raises(ddp_script.SettingsError, match="c.pth is not a checkpoint of this script"):
         train_alone(*gpt, "--checkpoint", tmp_path / "c.pth", "--resume")
 
@@ -352,7 +403,8 @@ def test_resuming_without_a_checkpoint_starts(gpt, alone, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_bfloat16_learns_about_the_same(gpt, alone, whole, tmp_path, capsys):
+def test_bfloat16_learns_about_the_same(gpt, alone, whole, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ddp_script, "compute_dtype", lambda device: torch.bfloat16)
     train_alone(*gpt, "--epochs", 1, "--batch-size", 6, "--dropout", 0, "--checkpoint", tmp_path / "32.pth")
     exact = losses(capsys.readouterr().out)
     train_alone(*gpt, "--epochs", 1, "--batch-size", 6, "--dropout", 0, "--bf16", "--checkpoint", tmp_path / "16.pth")
@@ -414,12 +466,65 @@ def test_a_killed_launcher_leaves_nothing_behind(gpt, tmp_path):
     assert_nothing_is_left(process, seconds=10)
 
 
+@pytest.fixture(params=["story", "whitespace"])
+def text(request, story):
+    if request.param == "story":
+        return story
+    parts = [" ", " ", "\n", "\n\n", "\t", "\xa0", "\x1c", "a", "word", "it's", "12", "!", "é", "<|endoftext|>"]
+    return "".join(random.Random(123).choices(parts, k=5000)) + "\n \n"
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1000])
+def test_the_pieces_of_a_text_have_its_token_ids(text, size, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(text, encoding="utf-8")
+    tokenizer = tiktoken.get_encoding("gpt2")
+    pieces = list(ddp_script.read_pieces(path, size))
+    assert "".join(pieces) == text
+    assert len(pieces) > len(text) / max(size, 10) / 3
+    assert max(map(len, pieces)) < size + 200
+    ids = [token for piece in pieces for token in tokenizer.encode(piece, allowed_special="all")]
+    assert ids == tokenizer.encode(text, allowed_special="all")
+
+
+def test_a_text_is_encoded_once(story, tmp_path, monkeypatch):
+    text, folder = tmp_path / "text.txt", tmp_path / "cache"
+    text.write_text(story, encoding="utf-8")
+    folder.mkdir()
+    path, _ = ddp_script.encode_once(text, folder)
+    ids = np.fromfile(path, dtype=np.uint16).tolist()
+    assert ids == tiktoken.get_encoding("gpt2").encode(story)
+
+    class Failing:
+        def encode(self, piece, allowed_special):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ddp_script.tiktoken, "get_encoding", lambda name: Failing())
+    assert ddp_script.encode_once(text, folder)[0] == path  # not encoded again
+    text.write_text(story[1:], encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        ddp_script.encode_once(text, folder)
+    assert list(folder.iterdir()) == [path]  # no half of another
+    assert np.fromfile(path, dtype=np.uint16).tolist() == ids
+
+
+def test_the_last_tenth_is_for_validation(gpt, alone, tmp_path):
+    options = ddp_script.parse([*map(str, gpt), "--checkpoint", str(tmp_path / "c.pth")])
+    ids = tiktoken.get_encoding("gpt2").encode(options.text.read_text(encoding="utf-8"))
+    split = int(0.9 * len(ids))
+    train_set, val_set, _ = ddp_script.read_text(options)
+    for dataset, part in [(train_set, ids[:split]), (val_set, ids[split:])]:
+        count = (len(part) - 1) // 16
+        inputs, targets = (torch.cat(windows).tolist() for windows in zip(*dataset, strict=True))
+        assert (inputs, targets) == (part[: count * 16], part[1 : count * 16 + 1])
+
+
 def test_settings_that_the_text_does_not_allow(gpt, alone, tmp_path):
     text = tmp_path / "short.txt"
     text.write_text("It was not much of a story. " * 60, encoding="utf-8")
-    with pytest.raises(ddp_script.SettingsError, match="gives 27 training examples of 16 tokens, one step takes 30"):
+    with pytest.raises(ddp_script.SettingsError, match="gives 26 training examples of 16 tokens, one step takes 30"):
         train_alone(*gpt, "--text", text, "--batch-size", 30, "--checkpoint", tmp_path / "c.pth")
-    with pytest.raises(ddp_script.SettingsError, match="short.txt, validation part: the text has"):
+    with pytest.raises(ddp_script.SettingsError, match="short.txt: the last tenth has 4. tokens, an example 200"):
         train_alone(*gpt, "--text", text, "--context", 200, "--checkpoint", tmp_path / "c.pth")
 
 
@@ -432,7 +537,9 @@ def test_wrong_settings_need_no_traceback(gpt, tmp_path):
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["--nproc", "0"], "--nproc must be at least 1, got 0"),
-    (["--lr", "-1"], "--lr must be at least 0, got -1.0"),
+    (["--lr", "0"], "--lr must be above 0, got 0.0"),
+    (["--lr", "1e-7"], "--min-lr must be between 0 and --lr 1e-07, got 1e-06"),
+    (["--warmup-steps", "-1"], "--warmup-steps must be at least 0, got -1"),
     (["--dropout", "1"], "--dropout must be at least 0 and below 1, got 1.0"),
     (["--task", "gpt", "--text", "nothing.txt"], "--text nothing.txt: there is no such file"),
     (["--task", "gpt", "--checkpoint", SCRIPT], "exists: add --resume to go on from it, or name another --checkpoint"),
@@ -452,3 +559,45 @@ def test_torchrun_decides_on_the_processes(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         ddp_script.parse(["--nproc", "2"])
     assert "leave --nproc out" in capsys.readouterr().err
+
+
+def test_bfloat16_is_not_used_where_it_is_slower(gpt, alone, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(ddp_script, "compute_dtype", lambda device: torch.float32, raising=False)
+    printed = []
+    for number, extra in enumerate(([], ["--bf16"])):
+        train_alone(*gpt, "--epochs", 1, "--batch-size", 6, *extra, "--checkpoint", tmp_path / f"{number}.pth")
+        printed.append(capsys.readouterr().out)
+    assert losses(printed[0]) == losses(printed[1])
+    assert "bfloat16" not in printed[0]
+    assert printed[1].count("bfloat16 is not faster on this machine: computing in float32\n") == 1
+
+
+@pytest.mark.parametrize(("extra", "wanted"), [(["--eval-batches", 2], 2), (["--eval-batches", 0], 4), ([], 4)])
+def test_an_evaluation_takes_so_many_batches(gpt, alone, tmp_path, monkeypatch, extra, wanted):
+    calls = []
+
+    def counted(inputs, targets, model, device):
+        calls.append(torch.is_grad_enabled())
+        return calc_loss_batch(inputs, targets, model, device)
+
+    calc_loss_batch = course.calc_loss_batch
+    monkeypatch.setattr(ddp_script, "calc_loss_batch", counted)
+    train_alone(*gpt, "--epochs", 1, "--eval-every", 0, *extra, "--checkpoint", tmp_path / "c.pth")
+    assert calls.count(False) == wanted
+
+
+def test_sigterm_is_noticed_during_evaluation(gpt, alone, tmp_path, monkeypatch, capsys):
+    def stopped(inputs, targets, model, device):
+        if not torch.is_grad_enabled():
+            evaluated.append(1)
+            signal.raise_signal(signal.SIGTERM)
+        return calc_loss_batch(inputs, targets, model, device)
+
+    evaluated, calc_loss_batch = [], course.calc_loss_batch
+    monkeypatch.setattr(ddp_script, "calc_loss_batch", stopped)
+    options = ddp_script.parse([*map(str, [*gpt, "--eval-every", 5, "--checkpoint", tmp_path / "c.pth"])])
+    assert not ddp_script.train_gpt(options, torch.device("cpu"))
+    assert len(evaluated) == 1
+    printed = capsys.readouterr().out
+    assert "stopped by SIGTERM after step 5; add --resume to go on" in printed and "validation loss" not in printed
+    assert torch.load(tmp_path / "c.pth", weights_only=True)["step"] == 5

@@ -722,3 +722,28 @@ print("stderr works", file=sys.stderr)
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True,
                           timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "stderr works\n")
+
+
+DYING = """
+import os, sys
+print("so much noise", file=sys.stderr, flush=True)
+os.write(2, b"F0000 The TensorFlow library was compiled to use AVX instructions, but these aren't available.\\n")
+os.abort()
+"""
+
+
+def test_the_last_words_of_tensorflow_reach_the_user(tmp_path, monkeypatch):
+    """On a processor too old for it TensorFlow aborts the process; a notebook's kernel would be gone without a word."""
+    (tmp_path / "tensorflow.py").write_text(DYING)
+    script = """
+import gpt_download
+try:
+    gpt_download.import_tensorflow()
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "TensorFlow does not start on this machine; use load_gpt2_from_safetensors" in done.stdout
+    assert done.stdout.endswith("was compiled to use AVX instructions, but these aren't available.\n")

@@ -138,3 +138,16 @@ def test_evaluation_leaves_mode_and_gradients_alone(tiny_model):
     losses = [course.evaluate_model(tiny_model, batches, batches, torch.device("cpu"), 1) for _ in range(2)]
     assert losses[0] == losses[1] and tiny_model.training
     assert all(p.grad is None for p in tiny_model.parameters())
+
+
+def test_what_a_row_means_does_not_depend_on_its_neighbours():
+    model = Scripted([1, 2, 9, 4, 5, 6, 7, 9, 3, 3])  # 0 1 2 end; 3 4 5 6 7 end; 8 3 4 5 6 7 end
+    starts = [0, 3, 8, 9, 2, 7]
+    alone = [course.generate(model, torch.tensor([[start]]), 6, 100, eos_id=9)[0, 1:] for start in starts]
+    assert [row.tolist() for row in alone] == [[1, 2], [4, 5, 6, 7], [3, 4, 5, 6, 7], [3, 4, 5, 6, 7], [], []]
+    for others in [[0, 2], [0, 3, 8, 9], [2, 7], [7, 3, 0], starts]:
+        together = course.generate(model, torch.tensor(others)[:, None], 6, 100, eos_id=9)[:, 1:]
+        for start, row in zip(others, together, strict=True):
+            assert torch.equal(course.until_end(row, 9), alone[starts.index(start)])
+    assert course.until_end(torch.tensor([5, 7, 9, 9]), 9).tolist() == [5, 7]
+    assert course.until_end(torch.tensor([5, 7]), 9).tolist() == [5, 7]

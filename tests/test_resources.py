@@ -168,10 +168,7 @@ print(course.compute_dtype("cpu"), time.process_time() - start)
 
 def test_an_ordinary_processor_computes_in_float32():
     """Without instructions for bfloat16, whatever processor this is, and in a moment."""
-    ordinary = {**os.environ, "PYTHONPATH": str(ROOT), "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-    result = subprocess.run([sys.executable, "-c", CHOOSE], capture_output=True, text=True, check=True, env=ordinary,
-                            timeout=300)
-    found, seconds = result.stdout.split()
+    found, seconds = output_of(CHOOSE, ONEDNN_MAX_CPU_ISA="AVX2", ATEN_CPU_CAPABILITY="avx2").split()
     assert found == "torch.float32" and float(seconds) < 1.0
 
 

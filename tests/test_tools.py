@@ -1,7 +1,10 @@
 """The tools: extraction notices drift and refuses what it cannot extract; the runner reports progress and failures."""
 
+import re
+import shutil
 import subprocess
 import sys
+from importlib import metadata
 
 import nbformat
 import pytest
@@ -56,7 +59,7 @@ def test_extraction_merges_imports_and_names_the_source(course_folder):
 
 
 @pytest.mark.parametrize(("source", "message"), [
-    ("def area(radius):\n    return 1", "area is defined in ch02-a.ipynb and again in ch03-b.ipynb"),
+    ("def area(radius):\n    return 1", "area is defined in ch02-a.ipynb, section 2.1 and again in ch03-b.ipynb"),
     ("print('hello')", "holds only functions, classes and constants"),
     ("import os", "holds only functions, classes and constants"),
     ("def f():\n    return numpy.zeros(3)", "no notebook defines or imports: numpy"),
@@ -132,3 +135,91 @@ def test_saved_outputs_are_stable(tmp_path):
     assert path.read_bytes() == first
     (output,) = nbformat.read(path, as_version=4).cells[1].outputs
     assert output.text == "0\n1\n2\n"
+
+
+@pytest.mark.parametrize(("first", "second"), [
+    (["from math import sqrt\nfrom numpy import sqrt"], []),  # in one cell
+    (["from math import sqrt", "from numpy import sqrt"], []),
+    (["from math import sqrt"], ["from numpy import sqrt"]),
+    (["import math as sqrt"], ["from math import sqrt"]),
+])
+def test_one_name_from_two_places_cannot_be_extracted(tmp_path, first, second):
+    notebook(tmp_path / "ch02-a.ipynb", ("md", "## 2.1"), *[("code", cell) for cell in first],
+             ("code", "def root(x):\n    return sqrt(x)", "extract"))
+    notebook(tmp_path / "ch03-b.ipynb", ("md", "## 3.4"), *[("code", cell) for cell in second],
+             ("code", "SIZE = 3", "extract"))
+    places = ["ch02-a.ipynb, section 2.1", "ch03-b.ipynb, section 3.4" if second else "ch02-a.ipynb, section 2.1"]
+    with pytest.raises(extract.ExtractError) as error:
+        extract.extract(tmp_path)
+    imports = "\n".join([*first, *second]).splitlines()
+    for line, place in zip(imports, places, strict=True):
+        assert f"`{line}` in {place}" in str(error.value)
+    notebook(tmp_path / "ch02-a.ipynb", ("md", "## 2.1"), *[("code", cell) for cell in first],
+             ("code", "def root(x):\n    return x**0.5", "extract"))
+    extract.extract(tmp_path)  # what no finished cell uses may be shown from two places
+
+
+def test_modules_of_one_package_are_no_conflict(tmp_path):
+    notebook(tmp_path / "ch02-a.ipynb", ("code", "import os\nimport os.path"), ("code", "import os"),
+             ("code", "def here():\n    return os.path.abspath('.')", "extract"))
+    assert "\nimport os\nimport os.path\n" in extract.extract(tmp_path)
+
+
+@pytest.mark.parametrize(("source", "message"), [
+    ("def area(x):\n    return x", "area is defined in ch02-a.ipynb, section 2.1 and again in ch03-b.ipynb, "
+                                   "section 3.1"),
+    ("ONE = 1\nONE = 2", "ONE is defined in ch03-b.ipynb, section 3.1 and again in ch03-b.ipynb, section 3.1"),
+    ("def math(x):\n    return x", "math is defined in ch03-b.ipynb, section 3.1 and imported by `import math` in "
+                                  "ch02-a.ipynb, section 2.1"),
+])
+def test_two_definitions_of_one_name_cannot_be_extracted(course_folder, source, message):
+    notebook(course_folder / "ch03-b.ipynb", ("md", "## 3.1"), ("code", source, "extract"))
+    with pytest.raises(extract.ExtractError, match=re.escape(message)):
+        extract.extract(course_folder)
+
+
+def test_a_cell_that_takes_too_long_stops_the_run(tmp_path, monkeypatch, capsys):
+    """With stored outputs, as the notebooks of the course have them: every cell has an execution count already."""
+    path = notebook(tmp_path / "ch08-slow.ipynb", ("md", "## 8.1 · Quick"), ("code", "x = 1"),
+                    ("md", "## 8.2 · Slow"), ("code", "import time\ntime.sleep(120)"), ("code", "x = 2"))
+    stored = nbformat.read(path, as_version=4)
+    for count, number in enumerate((1, 3, 4), start=1):
+        stored.cells[number].execution_count = count
+    run.write(stored, path)
+    monkeypatch.setattr(run, "CELL_TIMEOUT", 5)
+    assert run.main(["--build", str(tmp_path / "build"), str(path)]) == 1
+    complaint = capsys.readouterr().err
+    assert "ch08-slow.ipynb, section '8.2 · Slow', code cell 2 failed" in complaint
+    assert "time.sleep(120)\n\nit ran for more than 5 seconds" in complaint
+    assert (tmp_path / "build" / path.name).exists()
+
+
+@pytest.mark.parametrize(("version", "fits"), [("3.10", False), ("3.11", True), ("3.13", True), ("3.14", False)])
+def test_make_refuses_a_python_that_does_not_work_in_one_sentence(tmp_path, version, fits):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "requirements.txt").touch()
+    python = tmp_path / "python"
+    pretend = f"import sys; sys.version_info = tuple(map(int, '{version}.0'.split('.'))); exec(sys.argv[1])"
+    # It answers what version it is, and ends when it should make the environment.
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] && exec "{sys.executable}" -c "{pretend}" "$2"\nexit 7\n')
+    python.chmod(0o755)
+    done = subprocess.run(["make", f"PYTHON={python}", ".venv/.course"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert lines == ([] if fits else [f"Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no newer one), {python} is "
+                                      f"{version}"])
+    assert ("-m venv" in done.stdout) == fits
+
+
+def test_what_our_code_imports_is_named_and_pinned():
+    """The peers that the tools compare with, and what reads the weights without TensorFlow, are the tests' packages."""
+    pinned = {name: version for file in ("requirements.txt", "tests/requirements.txt")
+              for name, version in re.findall(r"^([\w-]+)==(.+)$", (ROOT / file).read_text(encoding="utf-8"), re.M)}
+    ours = {path.stem for folder in (".", "tools", "notebooks") for path in (ROOT / folder).glob("*.py")}
+    files = [path for folder in (".", "tools", "notebooks") for path in (ROOT / folder).glob("*.py")]
+    imported = {module.split(".")[0].lower() for path in files
+                for module in re.findall(r"^\s*(?:import|from) ([\w.]+)(?: import|$| as)",
+                                         path.read_text(encoding="utf-8"), re.M)}
+    assert imported - {name.lower() for name in sys.stdlib_module_names} - ours <= pinned.keys()
+    for package, version in pinned.items():
+        assert metadata.version(package).split("+")[0] == version  # +cpu or +cu128 says for which processor

@@ -197,3 +197,35 @@ def test_a_checkpoint_is_as_large_as_its_contents(tmp_path):
     course.save_checkpoint(tmp_path / "c.pth", model, optimizer)
     weights = 4 * sum(p.numel() for p in model.parameters())
     assert (tmp_path / "c.pth").stat().st_size < weights + 100_000
+
+
+def test_an_empty_start_context_stops_before_the_first_step(story):
+    loader = course.create_dataloader_v1(story[:1000], batch_size=2, max_length=16, stride=16)
+    model, optimizer = fresh()
+    before = [parameter.clone() for parameter in model.parameters()]
+    with pytest.raises(ValueError, match="start_context must have at least one token, got ''"):
+        course.train_model_simple(model, loader, loader, optimizer, CPU, 1, 5, 1, "")
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_the_bars_speed_is_that_of_training_alone(story, monkeypatch):
+    """On a clock of our own a step takes a second, an evaluation a minute and a sample an hour."""
+    clock, shown = [0.0], []
+
+    def taking(seconds, function):
+        def timed(*arguments, **keywords):
+            clock[0] += seconds
+            return function(*arguments, **keywords)
+        return timed
+
+    for name, seconds in [("calc_loss_batch", 1), ("evaluate_model", 60), ("generate_and_print_sample", 3600)]:
+        monkeypatch.setattr(course, name, taking(seconds, getattr(course, name)))
+    monkeypatch.setattr(course, "calc_loss_loader", lambda *_, **__: 1.0)  # else its steps would be timed as well
+    monkeypatch.setattr(course.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(course.tqdm, "set_postfix_str", lambda bar, text: shown.append(text))
+    loader = course.create_dataloader_v1(story[:1000], batch_size=2, max_length=16, stride=16)
+    model = course.GPTModel(CONFIG)
+    optimizer = torch.optim.AdamW(model.parameters())
+    course.train_model_simple(model, loader, loader, optimizer, CPU, 2, 2, 1, "I HAD")
+    assert len(shown) == 2 * len(loader)
+    assert {text.split(", ")[1] for text in shown} == {"32 tokens/s"}

@@ -1,6 +1,6 @@
 """Measure how fast the course's code is, against its peers and against what the machine can do, all in one run.
 
-    python tools/bench.py                        all tables for this machine, about 25 minutes on two CPU cores
+    python tools/bench.py                        all tables for this machine, about half an hour on two CPU cores
     python tools/bench.py train                  one of them: train, generate, start
     python tools/bench.py train --rows plain tied --repeats 1        some rows of it, quickly
     python tools/bench.py train --device cuda --tokens 1024 --batch 16          the ladder on a GPU
@@ -8,14 +8,14 @@
 
 Each row runs in a process of its own, several times, in turns with all the others; the table shows medians. Absolute
 times differ from machine to machine and from hour to hour, so compare ratios. A JSON line per row goes into
-build/bench.jsonl. The peer in generation is transformers, from tests/requirements.txt.
+build/bench.jsonl. The peer in generation is transformers, from tests/requirements.txt. Rows that compute in bfloat16
+belong to the tables only where that is faster than float32, see `compute_dtype`.
 """
 
 import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,7 +24,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+SHORT = {"torch.float32": "fp32", "torch.bfloat16": "bf16"}
 GENERATED = 100  # tokens per measurement; the plain loop gets a tenth, its favourable beginning
+
+ONLY_GPU, ONLY_BF16 = {"tf32", "padded"}, {"autocast", "compiled"}  # rungs that pay on some machines only
 
 # Every rung of the ladder is the one before with some more settings.
 LADDER = {
@@ -33,7 +36,7 @@ LADDER = {
     "autocast": {"autocast": True},
     "fused AdamW": {"fused": True},
     "kernels": {"fast": True},
-    "padded": {"pad": 64},
+    "padded": {"pad": 64},  # for the tiles in which a GPU multiplies; a CPU does not care
     "kept": {"keep": True},
     "lean": {"lean": True},
     "compiled": {"compiled": True},
@@ -47,7 +50,7 @@ MEANING = {
     "kernels": "+ LayerNorm, GELU, QKV, attention of PyTorch",
     "padded": "+ vocabulary padded to a multiple of 64",
     "kept": "+ memory of freed tensors kept (CPU)",
-    "lean": "+ bf16 copy, lean loss, steps inside backward",
+    "lean": "+ loss without a table of all logits",
     "compiled": "+ torch.compile",
     "tied": "+ embedding and output head tied, as in GPT-2",
     "plain, kept": "plain, with freed memory kept",
@@ -56,14 +59,30 @@ MEANING = {
 }
 
 
-def settings_of(row):
-    """Return the settings of a row of the training table."""
+def dtype_of(options):
+    """Return the number format in which products pay on the device."""
+    import previous_chapters as course
+
+    return course.compute_dtype(options.device)
+
+
+def rungs_of(options):
+    """Return the rungs that pay on the device, the lowest first; `train_model_fast` takes the same."""
+    left_out = (set() if options.device.startswith("cuda") else ONLY_GPU) | (
+        set() if "bfloat16" in str(dtype_of(options)) else ONLY_BF16)
+    return [rung for rung in LADDER if rung not in left_out]
+
+
+def settings_of(row, rungs):
+    """Return the settings of a row of the training table: those of its rung and of all the rungs below it."""
     name, _, extra = row.partition(", ")
     settings = {}
-    for rung, more in LADDER.items():
-        settings.update(more)
+    for rung in rungs:
+        settings.update(LADDER[rung])
         if rung == name:
             break
+    else:
+        settings.update(LADDER[name])  # a rung that does not pay here, asked for by name: on top of all others
     settings.update({"": {}, "kept": {"keep": True}, "dropout": {"dropout": 0.1}}[extra])
     return settings
 
@@ -98,10 +117,10 @@ def measure_limits(options):
     device = torch.device(options.device)
     size = 8192 if device.type == "cuda" else 2048
     limits = {}
-    for name, dtype in [("fp32", torch.float32), ("bf16", torch.bfloat16)]:
+    for dtype in {torch.float32, dtype_of(options)}:
         a, b = torch.randn(2, size, size, device=device).to(dtype)
         seconds = timed(lambda a=a, b=b: a @ b, device, 10)
-        limits[f"matmul {name}"] = 2 * size**3 / min(seconds)
+        limits[f"matmul {SHORT[str(dtype)]}"] = 2 * size**3 / min(seconds)
     data = torch.randn(500 * 2**20 // 4, device=device)
     limits["read"] = data.nbytes / min(timed(data.sum, device, 20))
     return limits
@@ -113,12 +132,11 @@ def measure_training(row, options):
 
     import previous_chapters as course
 
-    settings = settings_of(row)
+    settings = settings_of(row, rungs_of(options))
     if settings.get("keep"):
         course.keep_freed_memory()
-    device = torch.device(options.device)
+    device, dtype = torch.device(options.device), torch.bfloat16 if settings.get("autocast") else torch.float32
     torch.set_float32_matmul_precision("high" if settings.get("tf32") else "highest")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     cfg = {**course.GPT_CONFIG_124M, "context_length": options.tokens, "drop_rate": settings.get("dropout", 0.0)}
     torch.manual_seed(123)
     ids = torch.randint(cfg["vocab_size"], (options.accumulate, options.batch, options.tokens + 1), device=device)
@@ -129,29 +147,27 @@ def measure_training(row, options):
         model = course.GPTModel(cfg)
     model = model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-4, weight_decay=0.1, fused=settings.get("fused", False))
-    copies = []
-    if settings.get("lean"):
-        step = course.FastStep(model, optimizer, compiled=settings.get("compiled", False))
-        copies = list(step.worker.parameters())
-    else:
-        def step(batches):
-            total = 0.0
-            for inputs, targets in batches:
-                with torch.autocast(device.type, torch.bfloat16, enabled=settings.get("autocast", False)):
-                    loss = course.calc_loss_batch(inputs, targets, model, device) / len(batches)
-                loss.backward()
-                total += loss.detach()
-            optimizer.step()
-            optimizer.zero_grad()
-            return total
+    blocks = [torch.compile(block) for block in model.trf_blocks] if settings.get("compiled") else None
+
+    def step():
+        if settings.get("lean"):
+            return course.fast_step(model, optimizer, batches, dtype, blocks=blocks)
+        total = 0.0
+        for inputs, targets in batches:
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                loss = course.calc_loss_batch(inputs, targets, model, device) / len(batches)
+            loss.backward()
+            total += loss.detach()
+        optimizer.step()
+        optimizer.zero_grad()
+        return total
 
     losses = []
-    seconds = timed(lambda: losses.append(step(batches).item()), device, options.steps)
-    kept = [*model.parameters(), *copies, *(value for state in optimizer.state.values() for value in state.values())]
+    seconds = timed(lambda: losses.append(step().item()), device, options.steps)
+    kept = [*model.parameters(), *(value for state in optimizer.state.values() for value in state.values())]
     return {
         "tokens_per_second": ids[:, :, 1:].numel() / statistics.median(seconds),
-        "peak_bytes": peak_bytes(lambda: step(batches), kept, device),
-        "resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before,
+        "peak_bytes": peak_bytes(step, kept, device),
         "losses": losses[:4],
     }
 
@@ -198,7 +214,8 @@ def measure_generation(row, options):
     import previous_chapters as course
 
     way, numbers, prompt_length = row.split(", ")
-    device, dtype = torch.device(options.device), torch.float32 if numbers == "fp32" else torch.bfloat16
+    device = torch.device(options.device)
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": dtype_of(options)}[numbers]
     torch.manual_seed(123)
     peer = transformers.GPT2LMHeadModel(transformers.GPT2Config()).eval()
     cfg = {**course.GPT_CONFIG_124M, "drop_rate": 0.0, "qkv_bias": True}
@@ -269,10 +286,10 @@ def measure_start(row, options):
 def rows_of(table, options):
     """Return the names of a table's rows."""
     if table == "train":
-        return [row for row in MEANING if options.device == "cuda" or row != "tf32"]
+        return [*rungs_of(options), "plain, kept", "plain, dropout", "tied, dropout"]
     if table == "generate":
-        ways = [("plain", ["fp32"]), ("transformers", ["fp32", "bf16"]), ("fast", ["fp32", "bf16"]),
-                ("compiled", ["fp32", "bf16", "int8"])]
+        formats = sorted({"fp32", SHORT[str(dtype_of(options))]}, reverse=True)
+        ways = [("plain", ["fp32"]), ("transformers", formats), ("fast", formats), ("compiled", [*formats, "int8"])]
         return [f"{way}, {numbers}, {prompt}" for prompt in (4, 512) for way, formats in ways for numbers in formats
                 if prompt == 4 or numbers == "fp32"]
     return ["import of previous_chapters"]
@@ -298,6 +315,15 @@ def collect(table, rows, options):
     return results
 
 
+def processor():
+    """Return the name of the CPU as far as the system tells it, or else the kind of machine."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
 def median_of(results, key):
     """Return the median of one figure over the repeats of a row."""
     return statistics.median(result[key] for result in results)
@@ -313,16 +339,16 @@ def print_training(results, limits, options):
     base, base_bytes = median_of(results[first], "tokens_per_second"), median_of(results[first], "peak_bytes")
     print(f"\nTraining GPT-2 124M, {options.accumulate} × {options.batch} × {options.tokens} tokens per step, "
           f"on {options.device}: {flops / 1e6:.1f} MFLOP per token")
-    print(f"{'':50}{'tokens/s':>10}{'× first':>9}{'of bf16 peak':>14}{'memory':>9}{'× first':>9}")
+    numbers = SHORT[str(dtype_of(options))]
+    print(f"{'':50}{'tokens/s':>10}{'× first':>9}{f'of {numbers} peak':>14}{'memory':>9}{'× first':>9}")
     lines = []
     for row, repeats in results.items():
         speed, peak = median_of(repeats, "tokens_per_second"), median_of(repeats, "peak_bytes")
-        share = course.mfu(flops * speed, 1, limits["matmul bf16"])
+        share = course.mfu(flops * speed, 1, limits[f"matmul {numbers}"])
         print(f"{MEANING[row]:50}{speed:10,.0f}{speed / base:9.2f}{share:13.1%} "
               f"{peak / 1e9:6.2f} GB{peak / base_bytes:9.2f}")
         lines.append({"tokens_per_second": speed, "ratio": speed / base, "mfu": share, "peak_bytes": peak,
-                      "memory_ratio": peak / base_bytes, "losses": repeats[0]["losses"],
-                      "resident_bytes": median_of(repeats, "resident_bytes")})
+                      "memory_ratio": peak / base_bytes, "losses": repeats[0]["losses"]})
     return lines
 
 
@@ -337,7 +363,8 @@ def print_generation(results, limits, options):
         _, numbers, prompt = row.split(", ")
         share = speeds[row] * repeats[0]["bytes_per_token"] / limits["read"]
         line = {"tokens_per_second": speeds[row], "share_of_limit": share, "tokens": repeats[0]["tokens"]}
-        peers = {"ratio_plain": "plain, fp32", "ratio_transformers": f"transformers, {numbers.replace('int8', 'bf16')}"}
+        computed = SHORT[str(dtype_of(options))] if numbers == "int8" else numbers
+        peers = {"ratio_plain": "plain, fp32", "ratio_transformers": f"transformers, {computed}"}
         for key, peer in peers.items():
             peer = f"{peer}, {prompt}"
             line[key] = speeds[row] / speeds[peer] if peer in speeds else None
@@ -382,7 +409,7 @@ def main():
     options.json.parent.mkdir(parents=True, exist_ok=True)
     for table in options.tables or measure:
         known = rows_of(table, options)
-        if unknown := set(options.rows or []) - set(known):
+        if unknown := set(options.rows or []) - set(known) - (set(LADDER) if table == "train" else set()):
             parser.error(f"no such rows: {', '.join(sorted(unknown))}; there are: {'; '.join(known)}")
         results = collect(table, options.rows or known, options)
         limits = {key: max(result[key] for result in results["limits"]) for key in results["limits"][0]}
@@ -390,11 +417,11 @@ def main():
         lines = printers[table](results, limits, options)
         units = {"read": "GB/s"}
         measured = (f"{key} {value / 1e9:,.0f} {units.get(key, 'GFLOP/s')}" for key, value in limits.items())
-        print(f"medians of {options.repeats} rounds; limits measured: " + ", ".join(measured))
+        print(f"medians of {options.repeats} rounds on {processor()}; limits measured: " + ", ".join(measured))
         with options.json.open("a", encoding="utf-8") as file:
             for row, line in zip(results, lines, strict=True):
                 about = {"table": table, "row": row, "repeats": options.repeats, "device": options.device,
-                         "machine": platform.machine(), "cores": os.cpu_count()}
+                         "machine": processor(), "cores": os.cpu_count()}
                 if table == "train":
                     about.update(batch=options.batch, tokens=options.tokens, accumulate=options.accumulate)
                 file.write(json.dumps({**about, **line, "limits": limits}) + "\n")

@@ -41,6 +41,11 @@ class Definition:
     notebook: str
     section: str
 
+    @property
+    def place(self):
+        """Return where the cell stands, in words."""
+        return f"{self.notebook}, section {self.section}"
+
 
 def notebook_paths(folder):
     """Return the notebooks of a folder, the chapters before the appendices, which may build on them."""
@@ -67,27 +72,29 @@ def bound_names(source, where):
 
 
 def imports_of(source):
-    """Return {bound name: import statement} for the top-level imports of a cell."""
-    found = {}
+    """Return [(bound name, import statement), ...] for the top-level imports of a cell."""
+    found = []
     for node in ast.parse(without_magics(source)).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             for alias in node.names:
                 statement = ast.unparse(type(node)(**{**vars(node), "names": [alias]}))
-                found[(alias.asname or alias.name).split(".")[0]] = statement
+                found.append(((alias.asname or alias.name).split(".")[0], statement))
     return found
 
 
 def read(path):
-    """Return the definitions and the imports of one notebook."""
-    definitions, imports, section = [], {}, ""
+    """Return the definitions of one notebook, and its imports as [(bound name, import statement, place), ...]."""
+    definitions, imports, section = [], [], ""
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "markdown":
             for heading in re.findall(r"^##+ ([0-9A-Z]+(?:\.\d+)+)", cell.source, flags=re.MULTILINE):
                 section = heading
         elif cell.cell_type == "code":
-            imports |= {name: line for name, line in imports_of(cell.source).items() if f"from {MODULE} " not in line}
+            place = f"{path.name}, section {section}"
+            imports.extend((name, line, place) for name, line in imports_of(cell.source)
+                           if f"from {MODULE} " not in line)
             if "extract" in cell.metadata.get("tags", []):
-                names = bound_names(cell.source, f"{path.name}, section {section}")
+                names = bound_names(cell.source, place)
                 definitions.append(Definition(cell.source.strip(), names, path.name, section))
     return definitions, imports
 
@@ -105,13 +112,31 @@ def global_names(source):
     return set(walk(symtable.symtable(source, MODULE, "exec")))
 
 
-def merge_imports(imports, needed):
-    """Return the import lines for the needed names: the standard library first, `import` before `from`."""
+def check_single_meaning(name, statements, home):
+    """Raise an ExtractError that names both places if a name is imported from two, or imported and also defined.
+
+    Args:
+        name: the name.
+        statements: {import statement that binds it: the first place where it stands}.
+        home: {defined name: place}.
+    """
+    (line, place), *others = statements.items()
+    if name in home:
+        raise ExtractError(f"{name} is defined in {home[name]} and imported by `{line}` in {place}")
+    for other, other_place in others:
+        # `import os` and `import os.path` mean the same os; all other statements that differ bind different things.
+        if any(re.fullmatch(rf"import {name}(\.\w+)*", each) is None for each in (line, other)):
+            raise ExtractError(f"{name} is imported by `{line}` in {place} and by `{other}` in {other_place}; "
+                               "import it from one place, or give one of them another name")
+
+
+def merge_imports(statements):
+    """Return import statements as a block: the standard library first, `import` before `from`."""
     plain, froms = set(), {}
-    for name in sorted(needed & imports.keys()):
-        words = imports[name].split(maxsplit=3)
+    for statement in statements:
+        words = statement.split(maxsplit=3)
         if words[0] == "import":
-            plain.add(imports[name])
+            plain.add(statement)
         else:
             froms.setdefault(words[1], set()).add(words[3])
     lines = [*sorted(plain), *(f"from {module} import {', '.join(sorted(froms[module]))}" for module in sorted(froms))]
@@ -125,20 +150,21 @@ def extract(folder):
     """Return the text of previous_chapters.py as the notebooks of a folder give it.
 
     Raises:
-        ExtractError: a name is defined twice, or used without being defined or imported in a notebook, or a tagged
-            cell holds anything but definitions.
+        ExtractError: a name is defined twice, or used without being defined or imported in a notebook, or imported from
+            two places, or a tagged cell holds anything but definitions.
     """
     definitions, imports, home = [], {}, {}
     for path in notebook_paths(folder):
-        found, lines = read(path)
+        found, statements = read(path)
         definitions.extend(found)
-        imports |= lines
+        for name, statement, place in statements:
+            imports.setdefault(name, {}).setdefault(statement, place)
     for definition in definitions:
         for name in definition.names:
             if name in home:
-                raise ExtractError(f"{name} is defined in {home[name]} and again in {definition.notebook}; "
+                raise ExtractError(f"{name} is defined in {home[name]} and again in {definition.place}; "
                                    "a variant needs a name of its own")
-            home[name] = definition.notebook
+            home[name] = definition.place
 
     parts, notebook = [], None
     for definition in definitions:
@@ -146,7 +172,7 @@ def extract(folder):
         if definition.notebook != notebook:
             notebook = definition.notebook
             lines.append(f"# {'-' * 20} {notebook} {'-' * 20}\n\n\n")
-        lines.append(f"# {notebook}, section {definition.section}\n{definition.source}\n")
+        lines.append(f"# {definition.place}\n{definition.source}\n")
         parts.append("".join(lines))
     body = "\n\n".join(parts)
 
@@ -154,7 +180,10 @@ def extract(folder):
     unknown = needed - imports.keys() - home.keys() - set(dir(builtins)) - {"__file__", "__name__"}
     if unknown:
         raise ExtractError(f"extracted cells use what no notebook defines or imports: {', '.join(sorted(unknown))}")
-    return f"{DOCSTRING}\n\n{merge_imports(imports, needed)}\n\n{body}"
+    used = sorted(needed & imports.keys())
+    for name in used:
+        check_single_meaning(name, imports[name], home)
+    return f"{DOCSTRING}\n\n{merge_imports(line for name in used for line in imports[name])}\n\n{body}"
 
 
 def main(arguments=None):

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL_TIMEOUT = 3600  # seconds; the longest cell trains for several minutes
+FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
 
 
 class WatchedClient(NotebookClient):
@@ -72,9 +73,12 @@ async def tick(bar):
 
 
 async def execute(path, start):
-    """Run one notebook in a fresh kernel and return it with its outputs; the partial one rides on an error."""
+    """Run one notebook in a fresh kernel and return it with its outputs.
+
+    An error carries the notebook as far as it came, and the index of the cell that failed.
+    """
     notebook = nbformat.read(path, as_version=4)
-    headings, shown = sections(notebook), set()
+    headings, shown, running = sections(notebook), set(), 0
     client = WatchedClient(notebook, timeout=CELL_TIMEOUT, kernel_name="python3", record_timing=False,
                            coalesce_streams=True, resources={"metadata": {"path": str(path.parent)}},
                            extra_arguments=["--log-level=ERROR"])
@@ -85,6 +89,8 @@ async def execute(path, start):
         client.bar = bar
 
         def announce(cell, cell_index):
+            nonlocal running
+            running = cell_index
             if headings[cell_index] not in shown:
                 shown.add(headings[cell_index])
                 minutes, seconds = divmod(int(time.monotonic() - start), 60)
@@ -96,25 +102,26 @@ async def execute(path, start):
         ticking = asyncio.create_task(tick(bar))
         try:
             await client.async_execute()
-        except (CellExecutionError, DeadKernelError) as error:
-            error.notebook = notebook
+        except FAILURES as error:
+            error.notebook, error.cell_index = notebook, running
             raise
         finally:
             ticking.cancel()
     return notebook
 
 
-def describe_failure(path, notebook, error):
+def describe_failure(path, error):
     """Return the lines that tell which cell failed, and how."""
-    code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    ran = [index for index in code if notebook.cells[index].execution_count]
-    failed = next((index for index in code
-                   if any(output.output_type == "error" for output in notebook.cells[index].outputs)
-                   and "raises-exception" not in notebook.cells[index].metadata.get("tags", [])),
-                  code[min(len(ran), len(code) - 1)])
-    what = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else f"the kernel died ({error})"
-    return (f"\n{path.name}, section {sections(notebook)[failed]!r}, code cell {code.index(failed) + 1} failed:\n\n"
-            f"{notebook.cells[failed].source}\n\n{what}")
+    cells, failed = error.notebook.cells, error.cell_index
+    number = sum(cell.cell_type == "code" for cell in cells[: failed + 1])
+    if isinstance(error, CellExecutionError):
+        what = f"{error.ename}: {error.evalue}"
+    elif isinstance(error, CellTimeoutError):
+        what = f"it ran for more than {CELL_TIMEOUT} seconds"
+    else:
+        what = f"the kernel died ({error})"
+    return (f"\n{path.name}, section {sections(error.notebook)[failed]!r}, code cell {number} failed:\n\n"
+            f"{cells[failed].source}\n\n{what}")
 
 
 def headlines(notebook):
@@ -137,9 +144,9 @@ def main(arguments=None):
     for path in map(Path.resolve, paths):
         try:
             notebook = asyncio.run(execute(path, start))
-        except (CellExecutionError, DeadKernelError) as error:
+        except FAILURES as error:
             write(error.notebook, options.build / path.name)
-            print(describe_failure(path, error.notebook, error), file=sys.stderr)
+            print(describe_failure(path, error), file=sys.stderr)
             return 1
         write(notebook, path if options.save else options.build / path.name)
         closing.extend(headlines(notebook))
