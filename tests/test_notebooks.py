@@ -248,3 +248,11 @@ def test_the_cell_has_the_value_and_would_not_have_another(entry):
     assert holds(text, entry), text
     for value in variants(entry["value"]):
         assert not holds(text, {**entry, "value": value}), value
+
+
+def test_appendix_a_lists_every_pinned_package():
+    """Its cell is compared in `make test` only, after half an hour; a package that was added must not wait for that."""
+    cells = code_cells(read(ROOT / "notebooks" / "appendix-A-pytorch.ipynb"))
+    listed = next(text_of(cell) for cell in cells if cell.source.startswith("for line in requirements:"))
+    pinned = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert listed.splitlines() == [f"{line.split('==')[0]:11} as pinned" for line in pinned]
