@@ -12,6 +12,7 @@ import transformers
 import bench
 import previous_chapters as course
 from conftest import ROOT
+from helpers import replace_everywhere
 
 LIMITS = {"matmul fp32": 1e11, "matmul bf16": 1e12, "read": 5e9}
 
@@ -25,7 +26,7 @@ def run(*arguments, status=0):
 @pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 def dtype(request, monkeypatch):
     """Let products pay in a number format, whatever this machine can do."""
-    monkeypatch.setattr(course, "compute_dtype", lambda device: request.param)
+    replace_everywhere(monkeypatch, "compute_dtype", lambda device: request.param)
     return request.param
 
 

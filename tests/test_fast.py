@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import bench
 import previous_chapters as course
 from conftest import TINY
-from helpers import CPU, assert_close, output_of, train_step
+from helpers import CPU, assert_close, output_of, replace_everywhere, train_step
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LENGTH = TINY["context_length"]
@@ -483,11 +483,11 @@ def test_training_in_bfloat16_is_near(training, capsys):
 def test_only_rungs_that_pay_are_taken(monkeypatch, pays, works):
     _, fast = pair()
     taken = []
-    monkeypatch.setattr(course, "compute_dtype", lambda device: pays)
-    monkeypatch.setattr(course, "can_compile", lambda device: works)
+    replace_everywhere(monkeypatch, "compute_dtype", lambda device: pays)
+    replace_everywhere(monkeypatch, "can_compile", lambda device: works)
     monkeypatch.setattr(torch, "compile", lambda block: block)
-    monkeypatch.setattr(course, "fast_step", lambda model, optimizer, group, *settings: taken.append(settings))
-    monkeypatch.setattr(course, "generate_and_print_sample", lambda *_: None)
+    replace_everywhere(monkeypatch, "fast_step", lambda model, optimizer, group, *settings: taken.append(settings))
+    replace_everywhere(monkeypatch, "generate_and_print_sample", lambda *_: None)
     course.train_model_fast(fast, batches(1), batches(1), torch.optim.SGD(fast.parameters()), CPU, 1, 9, 0, "a",
                             tokenizer=Letters())
     compiled = list(fast.trf_blocks) if pays == torch.bfloat16 and works else None
@@ -511,8 +511,8 @@ def test_left_over_batches_make_a_smaller_step(monkeypatch, accumulate, groups):
         rates.append(optimizer.param_groups[0]["lr"])
         return original(model, optimizer, group, *more)
 
-    monkeypatch.setattr(course, "fast_step", step)
-    monkeypatch.setattr(course, "generate_and_print_sample", lambda *_: None)
+    replace_everywhere(monkeypatch, "fast_step", step)
+    replace_everywhere(monkeypatch, "generate_and_print_sample", lambda *_: None)
     optimizer = torch.optim.SGD(fast.parameters(), lr=0.01)
     lists = course.train_model_fast(fast, batches(5), batches(2), optimizer, CPU, 2, 1, 9, "a", tokenizer=Letters(),
                                     dtype=torch.float32, accumulate=accumulate, warmup_steps=1, initial_lr=0.001)

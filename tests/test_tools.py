@@ -1,5 +1,6 @@
 """The tools: extraction notices drift and refuses what it cannot extract; the runner reports progress and failures."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -29,40 +30,84 @@ def notebook(path, *cells):
 @pytest.fixture
 def course_folder(tmp_path):
     notebook(tmp_path / "ch02-a.ipynb",
-             ("md", "# Chapter\n\n## 2.1 · First"),
+             ("md", "# Chapter 2 · Sizes\n\nWhat a **size** is.\n\n## 2.1 · First"),
              ("code", "!echo magic\nimport os\nimport math\nfrom pathlib import Path, PurePath\nimport torch"),
              ("code", "def area(radius):\n    return math.pi * radius**2", "extract"),
              ("md", "### 2.1.1 Deeper"),
              ("code", "SIZE = 3", "extract"))
     notebook(tmp_path / "appendix-A.ipynb",
-             ("md", "## A.1 · More"),
-             ("code", "from previous_chapters import area\nfrom pathlib import Path"),
-             ("code", "class Disc:\n    home = Path('.')\n\n    def area(self):\n        return area(SIZE)", "extract"))
+             ("md", "# Appendix A · More\n\nDiscs.\n\n## A.1 · More"),
+             ("code", "from previous_chapters import area\nfrom chapters.ch02_a import SIZE\nfrom pathlib import Path"),
+             ("code", "class Disc:\n    home = Path('.')\n\n    def area(self):\n        return area(SIZE)", "extract"),
+             ("code", "class Module:\n    pass", "extract", "module-only"))
     return tmp_path
 
 
-def test_the_module_is_what_the_notebooks_give():
-    assert (ROOT / "previous_chapters.py").read_text(encoding="utf-8") == extract.extract(ROOT / "notebooks"), \
-        "run `make extract`"
+def test_the_modules_are_what_the_notebooks_give():
+    assert extract.present_files(ROOT) == extract.extract(ROOT / "notebooks"), "run `make extract`"
 
 
-def test_extraction_merges_imports_and_names_the_source(course_folder):
-    module = extract.extract(course_folder)
-    assert "import math\nfrom pathlib import Path\n" in module  # only what is used, once
-    assert "import os" not in module and "torch" not in module and "previous_chapters import" not in module
-    assert "# ch02-a.ipynb, section 2.1\ndef area" in module
-    assert "# ch02-a.ipynb, section 2.1.1\nSIZE = 3" in module
-    assert module.index("SIZE = 3") < module.index("# appendix-A.ipynb, section A.1\nclass Disc")
-    names = {}
-    exec(compile(module, "module", "exec"), names)
-    assert names["Disc"]().area() == pytest.approx(28.2743, abs=1e-4)
+def test_modules_are_short_and_the_front_door_defines_nothing():
+    for path, text in extract.present_files(ROOT).items():
+        assert len(text.splitlines()) <= 600, path
+    front_door = ast.parse((ROOT / "previous_chapters.py").read_text(encoding="utf-8")).body
+    assert {type(node) for node in front_door[1:]} == {ast.ImportFrom}  # after the docstring
+
+
+def test_a_notebook_becomes_a_module_and_the_front_door_lists_them(course_folder):
+    files = extract.extract(course_folder)
+    assert list(files) == ["chapters/__init__.py", "chapters/ch02_a.py", "chapters/appendix_A.py",
+                           "previous_chapters.py"]
+    assert files["chapters/ch02_a.py"].endswith('''"""
+
+import math
+
+
+# 2.1 · First
+def area(radius):
+    return math.pi * radius**2
+
+
+# 2.1.1 · Deeper
+SIZE = 3
+''')
+    assert files["chapters/ch02_a.py"].startswith('"""Chapter 2 · Sizes.\n\nWhat a size is.\n')
+    assert """
+from pathlib import Path
+
+from chapters.ch02_a import SIZE, area
+
+
+# A.1 · More
+class Disc:
+""" in files["chapters/appendix_A.py"]
+    assert files["previous_chapters.py"].endswith("""
+# Chapter 2 · Sizes (notebooks/ch02-a.ipynb)
+from chapters.ch02_a import (
+    area,  # 2.1 · First
+    SIZE,  # 2.1.1 · Deeper
+)
+
+# Appendix A · More (notebooks/appendix-A.ipynb)
+from chapters.appendix_A import (
+    Disc,  # A.1 · More
+)
+""")
+
+
+def test_what_was_extracted_runs(course_folder, tmp_path):
+    assert extract.main(["--notebooks", str(course_folder), "--output", str(tmp_path)]) == 0
+    script = "from previous_chapters import Disc; from chapters.appendix_A import Module; print(Disc().area())"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert float(done.stdout) == pytest.approx(28.2743, abs=1e-4), done.stderr
 
 
 @pytest.mark.parametrize(("source", "message"), [
     ("def area(radius):\n    return 1", "area is defined in ch02-a.ipynb, section 2.1 and again in ch03-b.ipynb"),
     ("print('hello')", "holds only functions, classes and constants"),
     ("import os", "holds only functions, classes and constants"),
-    ("def f():\n    return numpy.zeros(3)", "no notebook defines or imports: numpy"),
+    ("def f():\n    return numpy.zeros(3)", "ch03-b.ipynb use numpy, which no notebook defines or imports"),
+    ("def f():\n    return Disc()", "ch03-b.ipynb use Disc, which is defined later, in appendix-A.ipynb, section A.1"),
 ])
 def test_what_cannot_be_extracted(course_folder, source, message):
     notebook(course_folder / "ch03-b.ipynb", ("md", "## 3.1"), ("code", source, "extract"))
@@ -70,16 +115,28 @@ def test_what_cannot_be_extracted(course_folder, source, message):
         extract.extract(course_folder)
 
 
-def test_check_notices_drift(course_folder, capsys):
-    output = course_folder / "module.py"
-    arguments = ["--notebooks", str(course_folder), "--output", str(output)]
+def test_chapters_6_and_7_build_on_appendix_h(tmp_path):
+    names = ["appendix-E-x", "appendix-H-x", "ch06-x", "ch01-x", "appendix-A-x", "appendix-C-x", "ch07-x"]
+    for name in names:
+        notebook(tmp_path / f"{name}.ipynb")
+    order = [path.stem.removesuffix("-x") for path in extract.notebook_paths(tmp_path)]
+    assert order == ["ch01", "appendix-A", "appendix-H", "ch06", "ch07", "appendix-E", "appendix-C"]
+
+
+def test_check_notices_drift(course_folder, tmp_path, capsys):
+    arguments = ["--notebooks", str(course_folder), "--output", str(tmp_path)]
+    module = tmp_path / "chapters" / "ch02_a.py"
     assert extract.main([*arguments, "--check"]) == 1
     assert extract.main(arguments) == 0
     assert extract.main([*arguments, "--check"]) == 0
-    output.write_text(output.read_text(encoding="utf-8").replace("SIZE = 3", "SIZE = 4"), encoding="utf-8")
+    module.write_text(module.read_text(encoding="utf-8").replace("SIZE = 3", "SIZE = 4"), encoding="utf-8")
+    (tmp_path / "chapters" / "ch09_gone.py").write_text("x = 1\n", encoding="utf-8")
     capsys.readouterr()
     assert extract.main([*arguments, "--check"]) == 1
-    assert "-SIZE = 4" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "-SIZE = 4" in shown.out and "-x = 1" in shown.out
+    assert "chapters/ch02_a.py, chapters/ch09_gone.py; run `make extract`" in shown.err
+    assert extract.main(arguments) == 0 and extract.main([*arguments, "--check"]) == 0
 
 
 def run_tool(*arguments):
@@ -162,7 +219,7 @@ def test_one_name_from_two_places_cannot_be_extracted(tmp_path, first, second):
 def test_modules_of_one_package_are_no_conflict(tmp_path):
     notebook(tmp_path / "ch02-a.ipynb", ("code", "import os\nimport os.path"), ("code", "import os"),
              ("code", "def here():\n    return os.path.abspath('.')", "extract"))
-    assert "\nimport os\nimport os.path\n" in extract.extract(tmp_path)
+    assert "\nimport os\nimport os.path\n" in extract.extract(tmp_path)["chapters/ch02_a.py"]
 
 
 @pytest.mark.parametrize(("source", "message"), [
@@ -215,8 +272,8 @@ def test_what_our_code_imports_is_named_and_pinned():
     """The peers that the tools compare with, and what reads the weights without TensorFlow, are the tests' packages."""
     pinned = {name: version for file in ("requirements.txt", "tests/requirements.txt")
               for name, version in re.findall(r"^([\w-]+)==(.+)$", (ROOT / file).read_text(encoding="utf-8"), re.M)}
-    ours = {path.stem for folder in (".", "tools", "notebooks") for path in (ROOT / folder).glob("*.py")}
-    files = [path for folder in (".", "tools", "notebooks") for path in (ROOT / folder).glob("*.py")]
+    ours = {"chapters", *(path.stem for folder in (".", "tools", "notebooks") for path in (ROOT / folder).glob("*.py"))}
+    files = [path for folder in (".", "tools", "notebooks", "chapters") for path in (ROOT / folder).glob("*.py")]
     imported = {module.split(".")[0].lower() for path in files
                 for module in re.findall(r"^\s*(?:import|from) ([\w.]+)(?: import|$| as)",
                                          path.read_text(encoding="utf-8"), re.M)}

@@ -8,10 +8,11 @@ import time
 
 import pytest
 import torch
+from tqdm import tqdm
 
 import previous_chapters as course
 from conftest import ROOT, TINY
-from helpers import CPU, fresh, output_of, train_step
+from helpers import CPU, fresh, output_of, replace_everywhere, train_step
 
 CONFIG = {**course.GPT_CONFIG_124M, "context_length": 16, "emb_dim": 8, "n_heads": 2, "n_layers": 1}
 
@@ -219,10 +220,10 @@ def test_the_bars_speed_is_that_of_training_alone(story, monkeypatch):
         return timed
 
     for name, seconds in [("calc_loss_batch", 1), ("evaluate_model", 60), ("generate_and_print_sample", 3600)]:
-        monkeypatch.setattr(course, name, taking(seconds, getattr(course, name)))
-    monkeypatch.setattr(course, "calc_loss_loader", lambda *_, **__: 1.0)  # else its steps would be timed as well
-    monkeypatch.setattr(course.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(course.tqdm, "set_postfix_str", lambda bar, text: shown.append(text))
+        replace_everywhere(monkeypatch, name, taking(seconds, getattr(course, name)))
+    replace_everywhere(monkeypatch, "calc_loss_loader", lambda *_, **__: 1.0)  # else its steps would be timed as well
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(tqdm, "set_postfix_str", lambda bar, text: shown.append(text))
     loader = course.create_dataloader_v1(story[:1000], batch_size=2, max_length=16, stride=16)
     model = course.GPTModel(CONFIG)
     optimizer = torch.optim.AdamW(model.parameters())

@@ -6,10 +6,11 @@ import time
 import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
+from tqdm import tqdm
 
 import previous_chapters as course
 from conftest import TINY
-from helpers import CPU, batches, fresh
+from helpers import CPU, batches, fresh, replace_everywhere
 
 PEAK, INITIAL, LEAST = 0.01, 0.001, 0.0005
 LENGTHS = [(total, warmup) for total in (1, 2, 3, 10, 135) for warmup in (0, 1, 2, 27, total - 1, total)
@@ -258,8 +259,8 @@ def test_no_argument_is_ignored(monkeypatch, capsys):
         evaluations.append(arguments)
         return original_evaluation(*arguments)
 
-    monkeypatch.setattr(course, "calc_loss_batch", loss)
-    monkeypatch.setattr(course, "evaluate_model", evaluation)
+    replace_everywhere(monkeypatch, "calc_loss_batch", loss)
+    replace_everywhere(monkeypatch, "evaluate_model", evaluation)
     model, optimizer = fresh()
     tokenizer, train_loader, val_loader, device = Letters(), batches(4), batches(2, seed=1), torch.device("cpu", 0)
     course.train_model(model, train_loader, val_loader, optimizer, device, 2, 3, 2, "hello", tokenizer, 0)
@@ -289,7 +290,7 @@ def test_the_batches_come_in_the_order_of_chapter_5(monkeypatch):
             seen.append(inputs.tolist())
         return original(inputs, targets, model, device)
 
-    monkeypatch.setattr(course, "calc_loss_batch", loss)
+    replace_everywhere(monkeypatch, "calc_loss_batch", loss)
     loader = shuffled()
     for function, extra in [(course.train_model_simple, []), (course.train_model, [3])]:
         model, optimizer = fresh()
@@ -376,10 +377,10 @@ def test_the_speed_is_that_of_training_without_evaluations_and_samples(monkeypat
         return 0.0, 0.0
 
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(course, "calc_loss_batch", loss)
-    monkeypatch.setattr(course, "evaluate_model", evaluation)
-    monkeypatch.setattr(course, "generate_and_print_sample", evaluation)
-    monkeypatch.setattr(course.tqdm, "set_postfix_str", lambda _, text: shown.append(text))
+    replace_everywhere(monkeypatch, "calc_loss_batch", loss)
+    replace_everywhere(monkeypatch, "evaluate_model", evaluation)
+    replace_everywhere(monkeypatch, "generate_and_print_sample", evaluation)
+    monkeypatch.setattr(tqdm, "set_postfix_str", lambda _, text: shown.append(text))
     model, optimizer = fresh()
     train(model, optimizer)
     assert [text.split(", ")[1] for text in shown] == ["8 tokens/s"] * 12  # 16 tokens in 2 seconds

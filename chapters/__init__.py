@@ -1,0 +1,1 @@
+"""The finished definitions of the course, a module per notebook; previous_chapters lists them."""
