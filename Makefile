@@ -10,11 +10,8 @@ BIN := .venv/bin
 HEADLESS := TQDM_DISABLE=1
 # The stored outputs are those of a machine without OpenAI's weights: no address to fetch them from, none kept.
 OFFLINE := GPT2_MIRROR=none GPT2_MODELS_DIR=$(CURDIR)/build/none
-# Both end with the time that each file took, above pytest's closing line.
-PYTEST := $(BIN)/python -m pytest -p tools.times
-NBVAL := $(HEADLESS) $(OFFLINE) $(PYTEST) --nbval --nbval-current-env --nbval-cell-timeout=1800
 
-.PHONY: lab run style check test extract refresh clean
+.PHONY: lab run check test extract refresh clean
 
 lab: .venv/.course
 	$(BIN)/jupyter lab notebooks
@@ -22,24 +19,13 @@ lab: .venv/.course
 run: .venv/.course
 	$(HEADLESS) $(BIN)/python tools/run.py
 
-style: .venv/.tests
-	@date "+%T  style and extraction"
-	$(BIN)/ruff check .
-	$(BIN)/python tools/extract.py --check
+check: .venv/.tests
+	$(BIN)/python tools/check.py
 
-check: style
-	@date "+%T  quick tests"
-	$(PYTEST) -m "not slow" tests
-	@date "+%T  chapters 1 to 4"
-	$(NBVAL) notebooks/ch0[1-4]-*.ipynb
+test: .venv/.tests
+	$(BIN)/python tools/check.py --all
 
-test: style
-	@date "+%T  tests"
-	$(PYTEST) tests
-	@date "+%T  notebooks"
-	$(NBVAL) notebooks
-
-# For authors: previous_chapters.py and the README's picture anew from the notebooks; all stored outputs anew.
+# For authors: chapters/, previous_chapters.py and the README's picture anew from the notebooks; all stored outputs anew.
 extract: .venv/.course
 	$(BIN)/python tools/extract.py
 	$(BIN)/python tools/cover.py

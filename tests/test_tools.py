@@ -1,6 +1,7 @@
 """The tools: extraction notices drift and refuses what it cannot extract; the runner reports progress and failures."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+import check
 import extract
 import run
 from conftest import ROOT
@@ -251,6 +253,30 @@ def test_a_cell_that_takes_too_long_stops_the_run(tmp_path, monkeypatch, capsys)
     assert (tmp_path / "build" / path.name).exists()
 
 
+@pytest.mark.parametrize("failing", [None, "tests"])
+def test_a_check_stops_at_the_first_part_that_fails(monkeypatch, capsys, failing):
+    """And the notebooks see what their stored outputs were made with."""
+    ran = []
+
+    def pretend(command, cwd, env):
+        ran.append((command[-1], env.get("GPT2_MIRROR")))
+        return subprocess.CompletedProcess(command, returncode=3 if command[-1] == failing else 0)
+
+    monkeypatch.delenv("GPT2_MIRROR", raising=False)
+    monkeypatch.setattr(subprocess, "run", pretend)
+    assert check.main(["--all"]) == (3 if failing else 0)
+    assert ran == [(".", None), ("--check", None), ("tests", None), *([] if failing else [("notebooks", "none")])]
+    shown = capsys.readouterr()
+    assert ("check: tests failed" in shown.err) == bool(failing) and ("whole" in shown.out) != bool(failing)
+
+
+def test_a_quick_check_takes_chapters_1_to_4():
+    quick = check.parts(everything=False)
+    assert [path[:14] for path in quick["notebooks"][-4:]] == [f"notebooks/ch0{number}" for number in range(1, 5)]
+    assert "not slow" in quick["tests"] and "not slow" not in check.parts(everything=True)["tests"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no make")
 @pytest.mark.parametrize(("version", "fits"), [("3.10", False), ("3.11", True), ("3.13", True), ("3.14", False)])
 def test_make_refuses_a_python_that_does_not_work_in_one_sentence(tmp_path, version, fits):
     shutil.copy(ROOT / "Makefile", tmp_path)

@@ -1,7 +1,6 @@
 """The training loop and its checkpoints: going on as if nothing had happened, and never losing a good file."""
 
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -177,7 +176,7 @@ for step in range(100_000):
             break
         time.sleep(0.1)
     time.sleep(0.3)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
     model = course.GPTModel(CONFIG)
     assert course.load_checkpoint(path, model, torch.optim.AdamW(model.parameters())) >= 0
