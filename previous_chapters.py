@@ -130,3 +130,33 @@ from chapters.appendix_G_fast import (
     CompiledStep,       # G.9 · Generation
     compile_decoding,   # G.9 · Generation
 )
+
+# Appendix H · A modern model, with real weights (notebooks/appendix-H-modern-model.ipynb)
+from chapters.appendix_H_modern_model import (
+    RMSNorm,                # H.2 · RMSNorm
+    compute_rope,           # H.3 · Rotary positions
+    apply_rope,             # H.3 · Rotary positions
+    GatedFeedForward,       # H.4 · A feed-forward network with a gate
+    GroupedQueryAttention,  # H.5 · Heads that share keys and values
+    LlamaBlock,             # H.6 · The whole model
+    SMOLLM2_CONFIG_135M,    # H.6 · The whole model
+    KVCache,                # H.6 · The whole model
+    LlamaModel,             # H.6 · The whole model
+    find_smollm2,           # H.7 · The file
+    read_gguf,              # H.7 · The file
+    GGUF_LAYERS,            # H.7 · The file
+    GGUF_NAMES,             # H.7 · The file
+    weights_from_gguf,      # H.7 · The file
+    config_from_gguf,       # H.7 · The file
+    llama_from_gguf,        # H.7 · The file
+    SmolLM2Encoding,        # H.8 · The tokenizer
+    load_smollm2,           # H.8 · The tokenizer
+    text_loss,              # H.8 · The tokenizer
+    CachedLlama,            # H.9 · Writing
+    keep_likely,            # H.9 · Writing
+    ROLES,                  # H.10 · A conversation
+    SYSTEM,                 # H.10 · A conversation
+    encode_chat,            # H.10 · A conversation
+    Chat,                   # H.10 · A conversation
+    attention_weights,      # H.11 · What trained heads look at
+)

@@ -1,0 +1,85 @@
+"""Talk to SmolLM2-135M-Instruct in the terminal.
+
+    python chat.py                            the most probable answer
+    python chat.py --temperature 0.7          answers that differ from time to time
+    python chat.py --model FILE.gguf          weights that lie elsewhere
+
+In the conversation, /reset forgets it, /system TEXT begins a new one in which the model is told TEXT about itself, and
+/quit, or the end of the input, leaves. Ctrl-C stops the answer that is being written, not the program. No network is
+used. Appendix H builds all that this needs.
+"""
+
+import argparse
+import sys
+
+import torch
+
+from previous_chapters import SYSTEM, Chat, load_smollm2
+
+
+def parse(arguments=None):
+    """Return the options."""
+    parser = argparse.ArgumentParser(description="Talk to SmolLM2 in the terminal.")
+    parser.add_argument("--model", help="the GGUF file (default: where appendix H looks)")
+    parser.add_argument("--system", default=SYSTEM, help="what the model is told about itself")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0 always takes the most probable token")
+    parser.add_argument("--seed", type=int, default=123, help="for drawing, where the temperature is above 0")
+    parser.add_argument("--max-tokens", type=int, default=512, help="of one answer")
+    options = parser.parse_args(arguments)
+    if options.temperature < 0:
+        parser.error(f"--temperature must be at least 0, got {options.temperature}")
+    if options.max_tokens < 1:
+        parser.error(f"--max-tokens must be at least 1, got {options.max_tokens}")
+    return options
+
+
+def answer(chat, text, max_tokens):
+    """Print the answer to a message as it is written; Ctrl-C cuts it off."""
+    stream = chat.stream(text, max_tokens)
+    try:
+        for piece in stream:
+            print(piece, end="", flush=True)
+    except KeyboardInterrupt:
+        stream.close()  # the conversation keeps what was written
+        print(" …", end="")
+    except ValueError as error:
+        print(f"({error}; /reset forgets the conversation)", end="")
+    print("\n")
+
+
+def main(arguments=None):
+    """Hold a conversation until the input ends; return the exit status."""
+    options = parse(arguments)
+    try:
+        model, tokenizer = load_smollm2(options.model)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"chat.py: {error}", file=sys.stderr)
+        return 1
+    torch.manual_seed(options.seed)
+    chat = Chat(model, tokenizer, options.system, options.temperature)
+    print("SmolLM2, 135 million parameters. /reset, /system TEXT, /quit\n")
+    while True:
+        try:
+            text = input("> ").strip()
+        except KeyboardInterrupt:
+            print()
+            continue
+        except EOFError:
+            return 0
+        command, _, rest = text.partition(" ")
+        if command == "/quit":
+            return 0
+        elif command == "/reset":
+            chat.reset()
+            print("(a new conversation)\n")
+        elif command == "/system" and rest.strip():
+            chat.reset(rest.strip())
+            print("(a new conversation)\n")
+        elif command.startswith("/"):
+            print("(/reset, /system TEXT, /quit)\n")
+        elif text:
+            answer(chat, text, options.max_tokens)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
