@@ -10,6 +10,7 @@ import math
 import operator
 import tempfile
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import tiktoken
@@ -134,6 +135,73 @@ def explain(found, mistakes, otherwise, tolerance=1e-4):
     raise WrongError(next((hint for value, hint in mistakes if near(found, value, tolerance)), otherwise))
 
 
+# Chapter 1
+
+
+@exercise("1.1")
+def _choices(choices):
+    for chances in ([0.5, 0.5, 0.125], [0.9, 0.02, 0.4, 0.4], [0.25]):
+        n, product, mean = len(chances), math.prod(chances), sum(chances) / len(chances)
+        found = as_number(call(choices, list(chances)), "return one number, the perplexity")
+        wanted = product ** (-1 / n)
+        if not near(found, wanted, 1e-6 * wanted):
+            explain(found, [(1 / wanted, "that is the mean of the probabilities; how many choices is it?"),
+                            (1 / product, "the numbers are multiplied, but the root is missing"),
+                            (product ** -0.5, "the square root is right for two words only"),
+                            (1 / mean, "that is the mean of a sum; here the numbers are multiplied"),
+                            (sum(1 / chance for chance in chances) / n, "first the mean, then the number of choices")],
+                    f"for {chances} the perplexity is not {found:.4g}", 1e-6 * wanted)
+    page = 3000 * [0.01, 0.04]
+    underflow = "for a page of words the product is too small for a float and becomes 0: stay near 1 on the way"
+    try:
+        found = as_number(call(choices, page), "return one number, the perplexity")
+    except (ZeroDivisionError, ValueError):
+        raise WrongError(underflow) from None
+    expect(0 < found < math.inf, underflow)
+    expect(near(found, 50.0, 1e-3), f"a page of words with 0.01 and 0.04 in turn gives 50 choices, not {found:.4g}")
+    return "so many equally likely words would make the model hesitate as much, for a short text and for a long one"
+
+
+@exercise("1.2")
+def _gap_fillers(gap_fillers):
+    text = "b a b a c a b a d b b a d".split()
+    cases = {("b", "a"): {"b": 1}, ("a", "a"): {"b": 2, "c": 1}, ("b", "b"): {"a": 1}, ("d", "a"): {}}
+    for (left, right), wanted in cases.items():
+        found = call(gap_fillers, list(text), left, right)
+        expect(isinstance(found, dict), f"return a Counter, not {kind(found)}")
+        found = {token: count for token, count in found.items() if count}
+        place = f"between {left!r} and {right!r} in {' '.join(text)!r}"
+        after = {b: 1 for a, b in pairwise(text) if a == left}
+        before = {a: 1 for a, b in pairwise(text) if b == right}
+        if found.keys() != wanted.keys():
+            expect(found.keys() != after.keys(), f"{place}: the right side is not used")
+            expect(found.keys() != before.keys(), f"{place}: the left side is not used")
+            missed, extra = sorted(wanted.keys() - found.keys()), sorted(map(str, found.keys() - wanted.keys()))
+            expect(not extra, f"{place} there is no {', '.join(extra)}")
+            raise WrongError(f"{place} you miss {', '.join(missed)}")
+        expect(found == wanted, f"{place} you find the right tokens, but not how often: {found}")
+    return "a gap has two sides: that is how a reader who sees both fills it"
+
+
+@exercise("1.3")
+def _training_days(training_days):
+    for weights, tokens, cards, per_second, used in [(1e8, 3e9, 3, 1e13, 0.2), (7e9, 1e12, 512, 3e14, 0.5)]:
+        found = as_number(call(training_days, weights, tokens, cards, per_second, used), "return one number of days")
+        wanted = 6 * weights * tokens / (cards * per_second * used) / 86400
+        if not near(found, wanted, 1e-6 * wanted):
+            mistakes = [(24, "that is hours"), (86400, "that is seconds"), (1 / 365, "that is years"),
+                        (1 / 365.25, "that is years"), (1 / 6, "how many operations does each weight need per token?"),
+                        (1 / 3, "two operations a weight give a guess; learning from it takes more"),
+                        (2 / 3, "learning takes four operations a weight; the guess before it takes some, too"),
+                        (cards, "the cards work at the same time"), (cards**2, "more cards need less time, not more"),
+                        (used, "a card that is used in part only needs longer"),
+                        (used**2, "the less of a card is used, the longer it takes")]
+            explain(found / wanted, [(float(factor), hint) for factor, hint in mistakes],
+                    f"for {weights:g} weights and {tokens:g} tokens {found:.4g} days is not right")
+    days = float(training_days(175e9, 300e9, 1000, 312e12, 0.4))
+    return f"GPT-3 would take a thousand A100 cards {days:.0f} days"
+
+
 # Chapter 2
 
 
@@ -164,11 +232,12 @@ def _spell_out(spell_out):
     return "every id has a text of its own, and together they lose nothing"
 
 
-RIDDLE = {"first loader:": {"max_length": 2, "stride": 2}, "second loader:": {"max_length": 8, "stride": 2}}
+RIDDLE = {"first loader:": {"max_length": 2, "stride": 2}, "second loader:": {"max_length": 8, "stride": 2},
+          "third loader:": {"max_length": 3, "stride": 7}}
 
 
 def riddle_2_2():
-    """Return the inputs of the two loaders whose settings exercise 2.2 asks for, {name: (4, max_length) token ids}."""
+    """Return the inputs of the three loaders whose settings exercise 2.2 asks for, {name: (4, max_length) ids}."""
     return {name: first_inputs(setting) for name, setting in RIDDLE.items()}
 
 
@@ -179,18 +248,21 @@ def first_inputs(settings):
 
 
 @exercise("2.2")
-def _find_settings(first, second):
-    for name, settings in zip(RIDDLE, (first, second), strict=True):
+def _find_settings(first, second, third):
+    answers = dict(zip(RIDDLE, (first, second, third), strict=True))
+    for name, settings in answers.items():
         expect(isinstance(settings, dict) and settings.keys() == {"max_length", "stride"},
                f"{name} give a dict with max_length and stride, and nothing else")
         hint = f"{name} max_length and stride must be positive whole numbers"
         expect(min(as_number(value, hint, whole=True) for value in settings.values()) > 0, hint)
     expect(first != RIDDLE["second loader:"] or second != RIDDLE["first loader:"],
            "each loader has the other's settings: they are swapped")
-    for (name, wanted), settings in zip(riddle_2_2().items(), (first, second), strict=True):
-        rows, right = first_inputs(settings), RIDDLE[name]
+    for name, wanted in riddle_2_2().items():
+        settings, right = answers[name], RIDDLE[name]
+        rows = first_inputs(settings)
         longer, later = settings["max_length"] - right["max_length"], settings["stride"] - right["stride"]
-        expect(not longer or longer != -later, f"{name} max_length and stride may be swapped")
+        swapped = (settings["max_length"], settings["stride"]) == (right["stride"], right["max_length"])
+        expect(settings == right or not swapped, f"{name} max_length and stride are swapped")
         expect(rows.shape == wanted.shape, f"{name} your rows are {'longer' if longer > 0 else 'shorter'} than the "
                                            "wanted ones: look at max_length")
         expect(torch.equal(rows, wanted), f"{name} your rows have the right length, but the second starts too "

@@ -39,6 +39,57 @@ def second_copy_of(module):
 learner = second_copy_of(course)
 
 
+# 1.1
+
+
+def choices(chances, invert=lambda mean: 1 / mean):
+    return invert(math.prod(chance ** (1 / len(chances)) for chance in chances))
+
+
+def choices_by_logarithms(chances):
+    return np.exp(-np.mean(np.log(chances)))
+
+
+def choices_at_the_end(chances):
+    return 1 / math.prod(chances) ** (1 / len(chances))
+
+
+def choices_without_an_end(chances):
+    product = math.prod(chances)
+    return product ** (-1 / len(chances)) if product else math.inf
+
+
+# 1.2
+
+
+def gap_fillers(tokens, left, right):
+    places = range(1, len(tokens) - 1)
+    return Counter(tokens[i] for i in places if tokens[i - 1] == left and tokens[i + 1] == right)
+
+
+def gap_fillers_in_a_dict(tokens, left, right):
+    counts = dict.fromkeys(tokens, 0)
+    for before, middle, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        counts[middle] += (before, after) == (left, right)
+    return counts
+
+
+def gap_fillers_by_a_pattern(tokens, left, right):
+    return Counter(re.findall(f"{left} (.) {right}", " ".join(tokens)))  # loses a gap that shares a side with another
+
+
+# 1.3
+
+
+def training_days(weights, tokens, cards, per_second, used):
+    return 6 * weights * tokens / (cards * per_second * used * 24 * 3600)
+
+
+def change_days(change):
+    return lambda weights, tokens, cards, per_second, used: (
+        change(training_days(weights, tokens, cards, per_second, used), cards, used))
+
+
 # 2.1
 
 
@@ -550,11 +601,15 @@ def winning_size_or(otherwise):
 
 # All attempts
 
+GAPS = {"max_length": 3, "stride": 7}  # the third loader of 2.2
 
 RIGHT = [
+    ("1.1", choices), ("1.1", choices_by_logarithms),
+    ("1.2", gap_fillers), ("1.2", gap_fillers_in_a_dict),
+    ("1.3", training_days), ("1.3", change_days(lambda days, *_: np.float64(days))),
     ("2.1", spell_out), ("2.1", spell_out_by_bytes),
-    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": 2}),
-    ("2.2", {"stride": np.int64(2), "max_length": np.int64(2)}, dict(stride=2, max_length=8)),
+    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": 2}, {"max_length": 3, "stride": 7}),
+    ("2.2", {"stride": np.int64(2), "max_length": np.int64(2)}, dict(stride=2, max_length=8), GAPS),
     ("3.1", copy_weights), ("3.1", copy_in_place), ("3.1", copy_by_dict),
     ("3.2", 1), ("3.2", np.int64(2) // 2), ("3.2", torch.tensor(1)),
     ("3.3", attention()), ("3.3", learner.MultiHeadAttention(768, 768, 1024, dropout=0.0, num_heads=12).eval()),
@@ -575,6 +630,33 @@ RIGHT = [
     ("A.4", winning_size), ("A.4", winning_size_with_numpy),
 ]
 WRONG = [
+    ("1.1", "that is the mean of the probabilities", partial(choices, invert=lambda mean: mean)),
+    ("1.1", "root is missing", lambda chances: 1 / math.prod(chances)),
+    ("1.1", "two words only", lambda chances: 1 / math.sqrt(math.prod(chances))),
+    ("1.1", "mean of a sum", lambda chances: len(chances) / sum(chances)),
+    ("1.1", "first the mean", lambda chances: np.mean([1 / chance for chance in chances])),
+    ("1.1", "stay near 1", choices_at_the_end), ("1.1", "not 5", lambda chances: 5.0),
+    ("1.1", "stay near 1", choices_without_an_end),
+    ("1.1", "a page of words", lambda chances: choices(chances[:5])), ("1.1", "one number", lambda chances: chances),
+    ("1.2", "right side is not used", lambda tokens, a, b: Counter(y for x, y in pairwise(tokens) if x == a)),
+    ("1.2", "left side is not used", lambda tokens, a, b: Counter(x for x, y in pairwise(tokens) if y == b)),
+    ("1.2", "there is no d", lambda tokens, left, right: gap_fillers(tokens, right, left)),
+    ("1.2", "not how often", lambda tokens, left, right: dict.fromkeys(gap_fillers(tokens, left, right), 1)),
+    ("1.2", "you miss", gap_fillers_by_a_pattern),
+    ("1.2", "not a list", lambda tokens, left, right: list(gap_fillers(tokens, left, right))),
+    ("1.2", "not a set", lambda tokens, left, right: set(gap_fillers(tokens, left, right))),
+    ("1.3", "that is hours", change_days(lambda days, *_: 24 * days)),
+    ("1.3", "that is seconds", change_days(lambda days, *_: 86400 * days)),
+    ("1.3", "that is years", change_days(lambda days, *_: days / 365)),
+    ("1.3", "how many operations", change_days(lambda days, *_: days / 6)),
+    ("1.3", "learning from it", change_days(lambda days, *_: days / 3)),
+    ("1.3", "the guess before it", change_days(lambda days, *_: days * 2 / 3)),
+    ("1.3", "at the same time", change_days(lambda days, cards, _: days * cards)),
+    ("1.3", "more cards need less", change_days(lambda days, cards, _: days * cards**2)),
+    ("1.3", "in part only", change_days(lambda days, _, used: days * used)),
+    ("1.3", "the less of a card", change_days(lambda days, _, used: days * used**2)),
+    ("1.3", "is not right", change_days(lambda days, *_: days + 1)),
+    ("1.3", "one number", change_days(lambda days, *_: f"{days} days")),
     ("2.1", "one id decoded alone", spell(pieces=lambda ids, text: list(text))),
     ("2.1", "a space is part of a token", spell(pieces=lambda ids, text: [BPE.decode([i]).strip() for i in ids])),
     ("2.1", "to a text, not to a bytes", spell(pieces=lambda ids, text: BPE.decode_tokens_bytes(ids))),
@@ -588,15 +670,23 @@ WRONG = [
     ("2.1", "does your function use its argument", lambda text: spell_out("Akwirw ier")),
     ("2.1", "is its `return` missing", lambda text: print(end=spell_out(text)[2][:0])),
     ("2.1", "without calling it, not a tuple", spell_out("Akwirw ier")),
-    ("2.2", "first loader: your rows are longer", dict(max_length=4, stride=2), dict(max_length=8, stride=2)),
-    ("2.2", "second loader: your rows are shorter", dict(max_length=2, stride=2), dict(max_length=4, stride=2)),
-    ("2.2", "second loader: .* too late .* stride", dict(max_length=2, stride=2), dict(max_length=8, stride=8)),
-    ("2.2", "first loader: .* too early .* stride", dict(max_length=2, stride=1), dict(max_length=8, stride=2)),
-    ("2.2", "each loader has the other's", dict(max_length=8, stride=2), dict(max_length=2, stride=2)),
-    ("2.2", "second loader: max_length and stride may be", dict(max_length=2, stride=2), dict(max_length=2, stride=8)),
-    ("2.2", "positive whole numbers", dict(max_length=0, stride=2), dict(max_length=8, stride=2)),
-    ("2.2", "positive whole numbers", dict(max_length=2, stride=2), dict(max_length="8", stride=2)),
-    ("2.2", "give a dict with", (2, 2), (8, 2)), ("2.2", "give a dict with", {"length": 2}, {"length": 8}),
+    ("2.2", "first loader: your rows are longer", dict(max_length=4, stride=2), dict(max_length=8, stride=2), GAPS),
+    ("2.2", "second loader: your rows are shorter", dict(max_length=2, stride=2), dict(max_length=4, stride=2), GAPS),
+    ("2.2", "second loader: .* too late .* stride", dict(max_length=2, stride=2), dict(max_length=8, stride=8), GAPS),
+    ("2.2", "first loader: .* too early .* stride", dict(max_length=2, stride=1), dict(max_length=8, stride=2), GAPS),
+    ("2.2", "third loader: .* too early .* stride", dict(max_length=2, stride=2), dict(max_length=8, stride=2),
+     dict(max_length=3, stride=3)),
+    ("2.2", "third loader: your rows are longer", dict(max_length=2, stride=2), dict(max_length=8, stride=2),
+     dict(max_length=4, stride=6)),
+    ("2.2", "third loader: max_length and stride are", dict(max_length=2, stride=2), dict(max_length=8, stride=2),
+     dict(max_length=7, stride=3)),
+    ("2.2", "each loader has the other's", dict(max_length=8, stride=2), dict(max_length=2, stride=2), GAPS),
+    ("2.2", "second loader: max_length and stride are", dict(max_length=2, stride=2), dict(max_length=2, stride=8),
+     GAPS),
+    ("2.2", "positive whole numbers", dict(max_length=0, stride=2), dict(max_length=8, stride=2), GAPS),
+    ("2.2", "positive whole numbers", dict(max_length=2, stride=2), dict(max_length="8", stride=2), GAPS),
+    ("2.2", "give a dict with", (2, 2), (8, 2), (3, 7)),
+    ("2.2", "give a dict with", {"length": 2}, {"length": 8}, {"length": 3}),
     ("3.1", "transposed", partial(copy_weights, change=lambda weight: weight)),
     ("3.1", "changing the shape is not", partial(copy_weights, change=lambda weight: weight.reshape(4, 3))),
     ("3.1", "W_key .* what it was before", partial(copy_weights, names=["W_query"])),
@@ -748,7 +838,8 @@ WRONG = [
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
-    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": ...}),
+    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": 2}, {"max_length": 3, "stride": ...}),
+    ("1.2", lambda tokens, left, right: [token for token in ...]), ("1.3", lambda *numbers: 6 * ...),
     ("4.2", {**CONFIGS, "xl": ...}), ("4.2", {**CONFIGS, "xl": config(1600, ..., 25)}),
     ("4.3", lambda cfg, *rates: learner.GPTModel(...)), ("5.1", lambda logits, t, index, n: logits / ...),
     ("5.2", pick(0.1, 9), pick(..., 9)), ("5.3", [GREEDY, ...]), ("5.3", [GREEDY, pick(1.0, ...)]),
@@ -757,6 +848,7 @@ PARTIAL = [  # a `...` is left somewhere
     ("A.4", lambda sizes, cpu_seconds, gpu_seconds: [size for size in ...]),
 ]
 SOLUTIONS = {  # what no message may contain
+    "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
     "2.1": r"\w*code\(", "2.2": r"\d", "3.1": r"\.T\b|\.mT|\.t\(|transpose\(", "3.2": r"\b1\b",
     "3.3": r"2,?360,?064|MultiHeadAttention\(", "4.1": r"\b51\b|\b26\b|2,?360,?064|numel|nelement",
     "4.2": r"406,?212|838,?220|1,?637,?792|\b(1024|1280|1600)\b", "4.3": r"\.p\b|Dropout\(",
@@ -837,7 +929,7 @@ def test_code_that_fails_is_reported():
 
 
 def test_a_check_with_the_wrong_number_of_answers():
-    expected = 'this exercise is checked with check("2.2", first, second)'
+    expected = 'this exercise is checked with check("2.2", first, second, third)'
     assert exercises.judge("2.2", {"max_length": 2, "stride": 2}) == ("not yet", expected)
 
 
