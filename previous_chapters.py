@@ -56,11 +56,12 @@ from chapters.ch05_pretraining import (
     save_atomically,            # 5.4 · Saving, loading, going on
     save_checkpoint,            # 5.4 · Saving, loading, going on
     load_checkpoint,            # 5.4 · Saving, loading, going on
-    OPENAI_LAYERS,              # 5.5 · OpenAI's weights
-    OPENAI_NORMS,               # 5.5 · OpenAI's weights
+    WEIGHT_NAMES,               # 5.5 · OpenAI's weights
+    weight_names,               # 5.5 · OpenAI's weights
     model_configs,              # 5.5 · OpenAI's weights
     check_shape,                # 5.5 · OpenAI's weights
     assign,                     # 5.5 · OpenAI's weights
+    find_array,                 # 5.5 · OpenAI's weights
     match_weights,              # 5.5 · OpenAI's weights
     load_weights_into_gpt,      # 5.5 · OpenAI's weights
 )

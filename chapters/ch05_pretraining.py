@@ -277,13 +277,48 @@ def load_checkpoint(path, model, optimizer=None, data=None):
 
 
 # 5.5 · OpenAI's weights
-OPENAI_LAYERS = {  # OpenAI's name of a layer of a block: our names for it
-    ("attn", "c_attn"): ("att.W_query", "att.W_key", "att.W_value"),
-    ("attn", "c_proj"): ("att.out_proj",),
-    ("mlp", "c_fc"): ("ff.layers.0",),
-    ("mlp", "c_proj"): ("ff.layers.2",),
-}
-OPENAI_NORMS = {"ln_1": "norm1", "ln_2": "norm2"}
+WEIGHT_NAMES = [dict(zip(("ours", "openai", "hf", "fused"), row.split(), strict=True)) for row in """
+tok_emb.weight                     wte               wte.weight               tok_emb.weight
+pos_emb.weight                     wpe               wpe.weight               pos_emb.weight
+trf_blocks.#.norm1.scale           h#/ln_1/g         h.#.ln_1.weight          trf_blocks.#.norm1.weight
+trf_blocks.#.norm1.shift           h#/ln_1/b         h.#.ln_1.bias            trf_blocks.#.norm1.bias
+trf_blocks.#.att.W_query.weight    h#/attn/c_attn/w  h.#.attn.c_attn.weight   trf_blocks.#.att.W_qkv.weight
+trf_blocks.#.att.W_key.weight      h#/attn/c_attn/w  h.#.attn.c_attn.weight   trf_blocks.#.att.W_qkv.weight
+trf_blocks.#.att.W_value.weight    h#/attn/c_attn/w  h.#.attn.c_attn.weight   trf_blocks.#.att.W_qkv.weight
+trf_blocks.#.att.W_query.bias      h#/attn/c_attn/b  h.#.attn.c_attn.bias     trf_blocks.#.att.W_qkv.bias
+trf_blocks.#.att.W_key.bias        h#/attn/c_attn/b  h.#.attn.c_attn.bias     trf_blocks.#.att.W_qkv.bias
+trf_blocks.#.att.W_value.bias      h#/attn/c_attn/b  h.#.attn.c_attn.bias     trf_blocks.#.att.W_qkv.bias
+trf_blocks.#.att.out_proj.weight   h#/attn/c_proj/w  h.#.attn.c_proj.weight   trf_blocks.#.att.out_proj.weight
+trf_blocks.#.att.out_proj.bias     h#/attn/c_proj/b  h.#.attn.c_proj.bias     trf_blocks.#.att.out_proj.bias
+trf_blocks.#.norm2.scale           h#/ln_2/g         h.#.ln_2.weight          trf_blocks.#.norm2.weight
+trf_blocks.#.norm2.shift           h#/ln_2/b         h.#.ln_2.bias            trf_blocks.#.norm2.bias
+trf_blocks.#.ff.layers.0.weight    h#/mlp/c_fc/w     h.#.mlp.c_fc.weight      trf_blocks.#.ff.0.weight
+trf_blocks.#.ff.layers.0.bias      h#/mlp/c_fc/b     h.#.mlp.c_fc.bias        trf_blocks.#.ff.0.bias
+trf_blocks.#.ff.layers.2.weight    h#/mlp/c_proj/w   h.#.mlp.c_proj.weight    trf_blocks.#.ff.2.weight
+trf_blocks.#.ff.layers.2.bias      h#/mlp/c_proj/b   h.#.mlp.c_proj.bias      trf_blocks.#.ff.2.bias
+final_norm.scale                   ln_f/g            ln_f.weight              final_norm.weight
+final_norm.shift                   ln_f/b            ln_f.bias                final_norm.bias
+out_head.weight                    -                 lm_head.weight           out_head.weight
+""".strip().splitlines()]
+
+
+def weight_names(column, n_layers):
+    """Return {name in a column of WEIGHT_NAMES: list of our names for it}, with the numbers of all blocks filled in.
+
+    With the column "openai", {"h0/attn/c_attn/w": ["trf_blocks.0.att.W_query.weight", ...W_key..., ...W_value...]} and
+    so on: a name with three of ours is those three, one after the other, in one array.
+
+    Args:
+        column: "openai", "hf" or "fused".
+        n_layers: the number of blocks.
+    """
+    names = {}
+    for row in WEIGHT_NAMES:
+        for block in range(n_layers if "#" in row["ours"] else 1):
+            theirs, ours = (row[key].replace("#", str(block)) for key in (column, "ours"))
+            if theirs != "-":
+                names.setdefault(theirs, []).append(ours)
+    return names
 
 
 model_configs = {
@@ -316,28 +351,22 @@ def assign(left, right, name):
         left.copy_(torch.from_numpy(right))
 
 
+def find_array(params, name):
+    """Return the array with OpenAI's name, such as "h0/attn/c_attn/w", from their nested dicts."""
+    found = {**params, **{f"h{i}": block for i, block in enumerate(params["blocks"])}}
+    for part in name.removeprefix("ln_f/").split("/"):
+        found = found[part]
+    return found
+
+
 def match_weights(gpt, params):
     """Return [(parameter of a GPTModel, array of OpenAI's checkpoint, our name), ...]; the arrays are views."""
-    pairs = [
-        (gpt.tok_emb.weight, params["wte"], "tok_emb.weight"),
-        (gpt.pos_emb.weight, params["wpe"], "pos_emb.weight"),
-        (gpt.final_norm.scale, params["g"], "final_norm.scale"),
-        (gpt.final_norm.shift, params["b"], "final_norm.shift"),
-        (gpt.out_head.weight, params["wte"], "out_head.weight"),  # GPT-2's head is its token embedding
-    ]
-    for i, (block, arrays) in enumerate(zip(gpt.trf_blocks, params["blocks"], strict=True)):
-        for theirs, name in OPENAI_NORMS.items():
-            norm = block.get_submodule(name)
-            pairs.append((norm.scale, arrays[theirs]["g"], f"trf_blocks.{i}.{name}.scale"))
-            pairs.append((norm.shift, arrays[theirs]["b"], f"trf_blocks.{i}.{name}.shift"))
-        for (part, layer), names in OPENAI_LAYERS.items():
-            weights = np.split(arrays[part][layer]["w"], len(names), axis=-1)  # (in, 3 * out) -> three (in, out)
-            biases = np.split(arrays[part][layer]["b"], len(names), axis=-1)
-            for name, weight, bias in zip(names, weights, biases, strict=True):
-                linear = block.get_submodule(name)
-                pairs.append((linear.weight, weight.T, f"trf_blocks.{i}.{name}.weight"))  # -> (out, in)
-                pairs.append((linear.bias, bias, f"trf_blocks.{i}.{name}.bias"))
-    return pairs
+    pairs = []
+    for theirs, ours in weight_names("openai", len(params["blocks"])).items():
+        parts = np.split(find_array(params, theirs), len(ours), axis=-1)  # c_attn: (in, 3 * out) -> three (in, out)
+        for name, part in zip(ours, parts, strict=True):
+            pairs.append((gpt.get_parameter(name), part.T if theirs.endswith("/w") else part, name))  # -> (out, in)
+    return [*pairs, (gpt.out_head.weight, params["wte"], "out_head.weight")]  # GPT-2's head is its token embedding
 
 
 def load_weights_into_gpt(gpt, params):
