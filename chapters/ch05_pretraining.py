@@ -50,13 +50,14 @@ def calc_loss_batch(input_batch, target_batch, model, device):
 def calc_loss_loader(data_loader, model, device, num_batches=None):
     """Return the mean loss over the first `num_batches` batches of a loader (by default all), as a float.
 
-    Without any batch it is NaN. Model mode and gradients are left to the caller; see `evaluate_model`.
+    A batch counts by its examples. Without any it is NaN. Model mode and gradients are left to the caller; see
+    `evaluate_model`.
     """
-    num_batches = len(data_loader) if num_batches is None else min(num_batches, len(data_loader))
-    if num_batches == 0:
-        return float("nan")
-    losses = [calc_loss_batch(x, y, model, device).item() for x, y in islice(data_loader, num_batches)]
-    return sum(losses) / num_batches
+    total, examples = 0.0, 0
+    for input_batch, target_batch in islice(data_loader, num_batches):
+        total += calc_loss_batch(input_batch, target_batch, model, device).item() * len(input_batch)
+        examples += len(input_batch)
+    return total / examples if examples else float("nan")
 
 
 # 5.2 · Training
@@ -66,6 +67,12 @@ def evaluate_model(model, train_loader, val_loader, device, eval_iter):
         train_loss = calc_loss_loader(train_loader, model, device, num_batches=eval_iter)
         val_loss = calc_loss_loader(val_loader, model, device, num_batches=eval_iter)
     return train_loss, val_loss
+
+
+def check_start_context(start_context, tokenizer):
+    """Raise a ValueError unless a text has tokens: better before training than at the first sample, an epoch later."""
+    if text_to_token_ids(start_context, tokenizer).numel() == 0:
+        raise ValueError(f"start_context must have at least one token, got {start_context!r}")
 
 
 def generate_and_print_sample(model, tokenizer, device, start_context):
@@ -98,8 +105,7 @@ def train_model_simple(model, train_loader, val_loader, optimizer, device, num_e
         ValueError: start_context has no tokens.
     """
     tokenizer = train_loader.dataset.tokenizer if tokenizer is None else tokenizer
-    if text_to_token_ids(start_context, tokenizer).numel() == 0:  # better now than after an epoch
-        raise ValueError(f"start_context must have at least one token, got {start_context!r}")
+    check_start_context(start_context, tokenizer)
     train_losses, val_losses, track_tokens_seen = [], [], []
     tokens_seen, global_step, seconds = 0, -1, 0.0
 
@@ -133,24 +139,40 @@ def train_model_simple(model, train_loader, val_loader, optimizer, device, num_e
 
 
 def plot_losses(epochs_seen, tokens_seen, train_losses, val_losses):
-    """Plot training and validation losses over the epochs, with the tokens seen on a second axis on top.
+    """Plot training and validation losses over the epochs, in the style of the course's figures.
 
     Args:
         epochs_seen, tokens_seen, train_losses, val_losses: sequences of the same length, one entry per evaluation.
     """
-    import matplotlib.pyplot as plt  # only here: whoever imports this module to train a model need not load it
-    from matplotlib.ticker import MaxNLocator
+    from notebooks import figures  # only here: whoever imports this module to train a model need not load it
 
-    figure, axis = plt.subplots(figsize=(5, 3), layout="constrained")
-    axis.plot(epochs_seen, train_losses, label="training")
-    axis.plot(epochs_seen, val_losses, linestyle="-.", label="validation")
-    axis.set(xlabel="epochs", ylabel="loss")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.legend(loc="upper right", frameon=False)
-    top = axis.twiny()  # a second x axis over the same losses, drawn through invisible points
-    top.plot(tokens_seen, train_losses, alpha=0)
-    top.set_xlabel("tokens seen")
-    plt.show()
+    gap = float(val_losses[-1] - train_losses[-1])
+    starts = f"The training loss starts at {train_losses[0]:.1f}, the validation loss at {val_losses[0]:.1f}"
+    figures.curves(
+        epochs_seen, {"training": train_losses, "validation": val_losses}, size=(5.6, 3.0),
+        xlabel=f"epochs ({int(tokens_seen[-1]):,} tokens seen)", ylabel="loss",
+        alt=f"{starts}; in the end the {'validation' if gap > 0 else 'training'} loss is about {abs(gap):.0f} higher.",
+    )
+
+
+# 5.3.1 · Temperature
+def print_sampled_tokens(probas, words=None, draws=1000):
+    """Draw tokens one by one, and print how often each came up that did.
+
+    Args:
+        probas: (vocab_size,) probabilities.
+        words: what to print for each token; by default its index.
+        draws: how many to draw.
+    """
+    drawn = torch.cat([torch.multinomial(probas, num_samples=1) for _ in range(draws)])
+    for index, count in enumerate(torch.bincount(drawn).tolist()):
+        if count:
+            print(f"{count:4} × {index if words is None else words[index]}")
+
+
+def softmax_with_temperature(logits, temperature):
+    """Return the probabilities of (..., vocab_size) logits divided by a temperature above 0."""
+    return torch.softmax(logits / temperature, dim=-1)
 
 
 # 5.3.3 · One function for all of it
@@ -166,9 +188,8 @@ def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=No
         context_size: how many of the last tokens the model may see, at most its context length.
         temperature: 0 takes the most probable token; above 0 tokens are drawn from softmax(logits / temperature).
         top_k: draw among the k highest scores only, and any equal to the last of them (Fan et al. 2018); None for all.
-        eos_id: the id that ends a text. A row that has ended is filled up with it, as far as the longest text goes: a
-            column in which all rows have ended is not appended. So what a row means, whatever its neighbours, is its
-            new tokens before the first eos_id; see `until_end`. None never ends.
+        eos_id: the id that ends a text, and is appended to it. A row that has ended is filled up with it until the last
+            row ends. So what a row means is its new tokens before the first eos_id; see `until_end`. None never ends.
 
     Returns:
         (batch, num_tokens + appended) token ids, the prompts included.
@@ -195,9 +216,9 @@ def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=No
             if eos_id is not None:
                 idx_next = idx_next.masked_fill(ended, eos_id)
                 ended |= idx_next == eos_id
-                if ended.all():
-                    break
             idx = torch.cat((idx, idx_next), dim=1)  # -> (batch, num_tokens + 1)
+            if eos_id is not None and ended.all():
+                break
     return idx
 
 
@@ -253,7 +274,8 @@ def load_checkpoint(path, model, optimizer=None, data=None):
 
     With an optimizer the random state is restored as well, so that training goes on exactly where it was, on the same
     kind and number of devices; on others it goes on with other dropout. What was saved as `data` gets its place back by
-    `load_state_dict`.
+    `load_state_dict`. A file with "model_state_dict" and "optimizer_state_dict" alone is at step 0, and leaves the
+    random state as it is.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -266,14 +288,16 @@ def load_checkpoint(path, model, optimizer=None, data=None):
     model.load_state_dict(checkpoint["model_state_dict"])
     if optimizer is not None:
         optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
-        torch.set_rng_state(checkpoint["rng_state"])
-        if len(checkpoint["cuda_rng_state"]) == torch.cuda.device_count():
-            torch.cuda.set_rng_state_all(checkpoint["cuda_rng_state"])
-        if checkpoint["mps_rng_state"] is not None and torch.backends.mps.is_available():
+        if "rng_state" in checkpoint:
+            torch.set_rng_state(checkpoint["rng_state"])
+        cuda_states = checkpoint.get("cuda_rng_state", [])
+        if len(cuda_states) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(cuda_states)
+        if checkpoint.get("mps_rng_state") is not None and torch.backends.mps.is_available():
             torch.mps.set_rng_state(checkpoint["mps_rng_state"])
     if data is not None:
         data.load_state_dict(checkpoint["data_state_dict"])
-    return checkpoint["step"]
+    return checkpoint.get("step", 0)
 
 
 # 5.5 · OpenAI's weights
@@ -335,8 +359,8 @@ def check_shape(left, right, name):
         raise ValueError(f"{name} has the shape {tuple(left.shape)} in the model and {right.shape} in the checkpoint")
 
 
-def assign(left, right, name):
-    """Copy an array into a parameter, in place.
+def assign(left, right, name="the parameter"):
+    """Copy an array into a parameter, in place, and return the parameter.
 
     Args:
         left: a parameter.
@@ -349,6 +373,7 @@ def assign(left, right, name):
     check_shape(left, right, name)
     with torch.no_grad():
         left.copy_(torch.from_numpy(right))
+    return left
 
 
 def find_array(params, name):

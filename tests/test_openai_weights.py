@@ -259,8 +259,10 @@ def test_a_model_without_bias(tiny):
 
 def test_assign_names_the_parameter():
     left = torch.nn.Parameter(torch.zeros(2, 3))
-    assign(left, np.ones((3, 2), dtype=np.float32).T, "it")
+    assert assign(left, np.ones((3, 2), dtype=np.float32).T, "it") is left
     assert left.sum() == 6
+    with pytest.raises(ValueError, match=r"the parameter has the shape \(2, 3\)"):
+        assign(left, np.ones((3, 2), dtype=np.float32))
     with pytest.raises(ValueError, match=r"it has the shape \(2, 3\) in the model and \(3, 2\) in the checkpoint"):
         assign(left, np.ones((3, 2), dtype=np.float32), "it")
 
