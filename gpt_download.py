@@ -338,16 +338,15 @@ def load_gpt2_from_safetensors(path):
 def openai_name(name):
     """Translate Hugging Face's name of a weight into OpenAI's, or return None for what is no weight of its own.
 
-    "transformer.h.0.attn.c_attn.weight" and "h.0.attn.c_attn.weight" are both "model/h0/attn/c_attn/w".
+    "transformer.h.0.attn.c_attn.weight" and "h.0.attn.c_attn.weight" are both "model/h0/attn/c_attn/w". Not in the
+    table of chapter 5, and so None, are causal masks; its row of lm_head.weight says that the head is wte once more.
     """
-    name = name.removeprefix("transformer.")
-    if name == "lm_head.weight" or name.endswith((".attn.bias", ".attn.masked_bias")):
-        return None  # the head is wte once more; the others are causal masks
-    path, _, kind = re.sub(r"^h\.", "h", name).replace(".", "/").rpartition("/")
-    if path in ("wte", "wpe"):
-        return f"model/{path}"
-    weight = "g" if path.split("/")[-1].startswith("ln_") else "w"
-    return f"model/{path}/{weight if kind == 'weight' else 'b'}"
+    from previous_chapters import WEIGHT_NAMES  # only here: a download needs no torch
+
+    _, block, rest = re.fullmatch(r"(transformer\.)?(?:h\.(\d+)\.)?(.*)", name).groups()
+    name = rest if block is None else f"h.#.{rest}"
+    found = {row["hf"]: row["openai"] for row in WEIGHT_NAMES}.get(name, "-")
+    return None if found == "-" else f"model/{found.replace('#', block or '')}"
 
 
 def settings_of(shapes, path):

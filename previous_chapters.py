@@ -48,19 +48,23 @@ from chapters.ch05_pretraining import (
     calc_loss_batch,            # 5.1.3 · The loss of a whole story
     calc_loss_loader,           # 5.1.3 · The loss of a whole story
     evaluate_model,             # 5.2 · Training
+    check_start_context,        # 5.2 · Training
     generate_and_print_sample,  # 5.2 · Training
     train_model_simple,         # 5.2 · Training
     plot_losses,                # 5.2 · Training
+    print_sampled_tokens,       # 5.3.1 · Temperature
+    softmax_with_temperature,   # 5.3.1 · Temperature
     generate,                   # 5.3.3 · One function for all of it
     until_end,                  # 5.3.3 · One function for all of it
     save_atomically,            # 5.4 · Saving, loading, going on
     save_checkpoint,            # 5.4 · Saving, loading, going on
     load_checkpoint,            # 5.4 · Saving, loading, going on
-    OPENAI_LAYERS,              # 5.5 · OpenAI's weights
-    OPENAI_NORMS,               # 5.5 · OpenAI's weights
+    WEIGHT_NAMES,               # 5.5 · OpenAI's weights
+    weight_names,               # 5.5 · OpenAI's weights
     model_configs,              # 5.5 · OpenAI's weights
     check_shape,                # 5.5 · OpenAI's weights
     assign,                     # 5.5 · OpenAI's weights
+    find_array,                 # 5.5 · OpenAI's weights
     match_weights,              # 5.5 · OpenAI's weights
     load_weights_into_gpt,      # 5.5 · OpenAI's weights
 )

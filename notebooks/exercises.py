@@ -408,6 +408,32 @@ def _separate_dropouts(build):
 # Chapter 5
 
 
+@exercise("5.7")
+def _surprises(surprises):
+    torch.manual_seed(0)
+    for scale in (2.0, 400.0):
+        logits, targets = scale * torch.randn(2, 5, 7), torch.randint(0, 7, (2, 5))
+        given = logits.clone()
+        found = call(surprises, given, targets)
+        expect(isinstance(found, torch.Tensor), f"return a tensor, not {kind(found)}")
+        expect(torch.equal(given, logits), "your function changes the logits that it was given")
+        expect(found.numel() != 1, "that is one number; a surprise for each target is wanted, without the average")
+        expect(found.shape == (2, 5), f"the shape must be that of the targets, (2, 5), yours is {tuple(found.shape)}")
+        expect(bool(found.isfinite().all()), "a surprise is infinite or not a number: some p has become 0 before its "
+                                             "log was taken; take both steps at once")
+        wanted = -torch.log_softmax(logits, dim=-1).gather(-1, targets[..., None])[..., 0]
+        across = -torch.log_softmax(logits, dim=1).gather(-1, targets[..., None])[..., 0]
+        if not near(found, wanted, 1e-3):
+            explain(found, [
+                (-wanted, "these are the log probabilities: mind the sign"),
+                (torch.exp(-wanted), "these are the probabilities: the log is missing"),
+                (wanted / math.log(2), "these are bits; nats are wanted, the natural logarithm"),
+                (-logits.gather(-1, targets[..., None])[..., 0], "these are logits with a minus: no softmax was taken"),
+                (across, "your softmax runs over the tokens of a text; it must run over the vocabulary"),
+            ], "these are not the surprises at the targets", 1e-3)
+    return "and their mean is the cross entropy"
+
+
 @exercise("5.1")
 def _sampled_share(sampled_share):
     logits = torch.tensor([1.0, 3.0, 0.5, -2.0, 2.0, 0.0, 1.6])

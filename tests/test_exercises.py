@@ -295,6 +295,31 @@ def build_with_a_number(cfg, embedding_rate, attention_rate, shortcut_rate):
     return model
 
 
+# 5.7
+
+
+def surprises(logits, targets):
+    return -torch.log_softmax(logits, dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def surprises_by_cross_entropy(logits, targets):
+    flat = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return flat.reshape(targets.shape)
+
+
+def surprises_in_two_steps(logits, targets):
+    return -torch.softmax(logits, dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).log()
+
+
+def surprises_over_tokens(logits, targets):
+    return -torch.log_softmax(logits, dim=1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def surprises_in_place(logits, targets):
+    logits -= logits.logsumexp(dim=-1, keepdim=True)
+    return -logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
 # 5.1
 
 
@@ -617,6 +642,7 @@ RIGHT = [
     ("4.1", count_parameters), ("4.1", count_with_numpy), ("4.1", count_with_tensors),
     ("4.2", CONFIGS), ("4.2", {name: {**cfg, "drop_rate": 0.0, "name": name} for name, cfg in CONFIGS.items()}),
     ("4.3", build_with_dropouts), ("4.3", build_with_new_layers),
+    ("5.7", surprises), ("5.7", surprises_by_cross_entropy),
     ("5.1", sampled_share), ("5.1", share_one_by_one), ("5.1", share_with_numpy),
     ("5.2", pick(0.1, 3), pick(5, 9)), ("5.2", pick(torch.tensor(0.0), np.int64(9)), pick(3.0, None)),
     ("5.2", pick(100.0, 1), pick(50, 6)),
@@ -738,6 +764,15 @@ WRONG = [
     ("4.3", "change a copy", build_and_change_cfg), ("4.3", "other sizes", build_the_notebooks),
     ("4.3", "return a GPTModel, not a dict", lambda cfg, *_: cfg), ("4.3", "cannot assign", build_with_a_number),
     ("4.3", "raised TypeError", lambda cfg: build_with_dropouts(cfg, 0.1, 0.1, 0.1)),
+    ("5.7", "mind the sign", lambda logits, targets: -surprises(logits, targets)),
+    ("5.7", "the log is missing", lambda logits, targets: torch.exp(-surprises(logits, targets))),
+    ("5.7", "bits", lambda logits, targets: surprises(logits, targets) / math.log(2)),
+    ("5.7", "without the average", lambda logits, targets: surprises(logits, targets).mean()),
+    ("5.7", "some p has become 0", surprises_in_two_steps), ("5.7", "over the vocabulary", surprises_over_tokens),
+    ("5.7", "no softmax", lambda logits, targets: -logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)),
+    ("5.7", "changes the logits", surprises_in_place), ("5.7", "a tensor, not a list", lambda *_: [1.0, 2.0]),
+    ("5.7", "must be that of the targets", lambda logits, targets: surprises(logits, targets).flatten()),
+    ("5.7", "not the surprises", lambda logits, targets: surprises(logits, targets) + 1),
     ("5.1", "do you use yours", lambda logits, temperature, index, n: sampled_share(logits, 1.0, index, n)),
     ("5.1", "does the opposite", lambda logits, t, index, n: sampled_share(logits, 1 / t, index, n)),
     ("5.1", "no count divided by n", share_of_probability), ("5.1", "no count divided by n", share_of_a_thousand),
@@ -854,8 +889,8 @@ SOLUTIONS = {  # what no message may contain
     "4.2": r"406,?212|838,?220|1,?637,?792|\b(1024|1280|1600)\b", "4.3": r"\.p\b|Dropout\(",
     "5.1": r"multinomial|softmax|probabilit(y|ies) (is|are) ", "5.2": r"top_k\W+1\b|temperature\W+0\b",
     "5.3": r"'?top_k'?\W+1\b", "5.4": r"load_|zero_grad|\.step|\d\.\d", "5.5": r"eval\(|eval_mode|no_grad|\d\.\d",
-    "5.6": r"settings\[", "A.1": r"version\(|\bexcept\b", "A.2": r"2 ?[·*]|1 ?[-−]|cosh",
-    "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b", "A.4": r"revers|last|before",
+    "5.6": r"settings\[", "5.7": r"log_softmax|gather|cross_entropy", "A.1": r"version\(|\bexcept\b",
+    "A.2": r"2 ?[·*]|1 ?[-−]|cosh", "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b", "A.4": r"revers|last|before",
 }
 
 
