@@ -372,5 +372,23 @@ def test_what_is_no_gpt2(tmp_path, state):
 
 def test_without_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ImportError, match="pip install safetensors.*download_and_load_gpt2"):
+    with pytest.raises(ImportError, match="pip install safetensors"):
         gpt_download.load_gpt2_from_safetensors(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["124M", "."])
+def test_safetensors_at_hand_are_used_by_themselves(tmp_path, state, monkeypatch, folder):
+    """Without TensorFlow and without a network, as on a laptop where TensorFlow does not install."""
+    monkeypatch.setitem(gpt_download.MODEL_SIZES, "124M", 2)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    (tmp_path / folder).mkdir(exist_ok=True)
+    save_file(state, tmp_path / folder / "model.safetensors")
+    settings, params = gpt_download.download_and_load_gpt2("124M", tmp_path, base_urls="http://nowhere.invalid")
+    assert settings["n_layer"] == len(params["blocks"]) == 2
+    np.testing.assert_array_equal(params["wte"], state["wte.weight"])
+
+
+def test_safetensors_of_another_size_are_not_used(tmp_path, state):
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="model.safetensors has 2 blocks, GPT-2 355M has 24; put it into a folder"):
+        gpt_download.download_and_load_gpt2("355M", tmp_path, base_urls="http://nowhere.invalid")
