@@ -449,7 +449,6 @@ SAMPLE = """
 import json, sys
 import psutil
 import previous_chapters as course
-from chapters import appendix_F2_learning as optimizers
 
 process = psutil.Process()
 before = process.memory_info().rss
