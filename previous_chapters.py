@@ -84,8 +84,10 @@ from chapters.appendix_D_training_loop import (
     train_model,            # D.4 · The modified training function
 )
 
-# Appendix F · Resource accounting (notebooks/appendix-F-resource-accounting.ipynb)
-from chapters.appendix_F_resource_accounting import (
+# Appendix F1 · Bytes, FLOPs and seconds (notebooks/appendix-F1-compute.ipynb)
+from chapters.appendix_F1_compute import (
+    check_prediction,       # F.1 · The memory of a tensor
+    measured_flops,         # F.3 · Parameters and FLOPs
     parameters_by_part,     # F.3 · Parameters and FLOPs
     count_parameters,       # F.3 · Parameters and FLOPs
     check_batch,            # F.3 · Parameters and FLOPs
@@ -95,20 +97,23 @@ from chapters.appendix_F_resource_accounting import (
     compute_dtype,          # F.4 · What this machine can do
     PEAK_FLOPS_PER_SECOND,  # F.5 · How much of the promise: MFU
     mfu,                    # F.5 · How much of the promise: MFU
-    MemmapTokenDataset,     # F.7 · Data larger than memory
-    WrittenOutOptimizer,    # F.8 · Optimizers, written out
-    SGD,                    # F.8 · Optimizers, written out
-    Momentum,               # F.8 · Optimizers, written out
-    AdaGrad,                # F.8 · Optimizers, written out
-    RMSProp,                # F.8 · Optimizers, written out
-    Adam,                   # F.8 · Optimizers, written out
-    AdamW,                  # F.8 · Optimizers, written out
-    saved_by_block,         # F.9 · The memory of training
-    saved_by_model,         # F.9 · The memory of training
-    OPTIMIZER_STATES,       # F.9 · The memory of training
-    OPTIMIZER_SCRATCH,      # F.9 · The memory of training
-    estimate_memory,        # F.9 · The memory of training
-    LiveMemory,             # F.9 · The memory of training
+    training_step,          # F.5 · How much of the promise: MFU
+)
+
+# Appendix F2 · Starts, data and optimizers (notebooks/appendix-F2-learning.ipynb)
+from chapters.appendix_F2_learning import (
+    MemmapTokenDataset,  # F.7 · Data larger than memory
+    batch_to_device,     # F.7 · Data larger than memory
+)
+
+# Appendix F3 · The memory of training (notebooks/appendix-F3-training-memory.ipynb)
+from chapters.appendix_F3_training_memory import (
+    saved_by_block,     # F.9 · The memory of training
+    saved_by_model,     # F.9 · The memory of training
+    OPTIMIZER_STATES,   # F.9 · The memory of training
+    OPTIMIZER_SCRATCH,  # F.9 · The memory of training
+    estimate_memory,    # F.9 · The memory of training
+    LiveMemory,         # F.9 · The memory of training
 )
 
 # Appendix G · The same model, fast (notebooks/appendix-G-fast.ipynb)

@@ -717,3 +717,87 @@ def _winning_size(winning_size):
     ]:
         expect(size_for(gpu) == right, f"CPU {cpu}, GPU {gpu}: {hint}")
     return "the size from which on the GPU wins, or 0"
+
+
+# Appendix F
+
+
+@exercise("F.1")
+def _tokens_in(tokens_in):
+    long = {**TINY, "context_length": 2048, "emb_dim": 64, "n_heads": 4}
+    for cfg, hours, peak, share in [(course.GPT_CONFIG_124M, 3, 1e12, 0.4), (long, 0.5, 2e11, 0.25)]:
+        found = as_number(call(tokens_in, dict(cfg), hours, peak, share), "return one number")
+        tokens, budget = cfg["context_length"], hours * 3600 * peak * share
+        right = budget / course.count_flops(cfg, 1, tokens) * tokens
+        mistakes = [
+            (right / 3600, "the peak is FLOPs per second, and the time is in hours"),
+            (right / share, "nobody gets the whole peak: where is the share?"),
+            (right / share**2, "a smaller share of the peak must mean fewer tokens"),
+            (3 * right, "that many tokens can be read, but training goes backward as well"),
+            (right / tokens, "those are texts: how many tokens has each?"),
+            (right * tokens, "the FLOPs of a whole text are divided among its tokens"),
+            (budget / (6 * course.count_parameters(cfg)), "that is the napkin, without the scores of attention"),
+            (budget / course.count_flops(cfg, 1, 1), "in a longer text each token costs more: read full contexts"),
+            (budget, "those are the FLOPs that the time allows: how many tokens can be had for them?"),
+        ]
+        expect(found > 0, "in any time at least some tokens can be read")
+        if abs(found / right - 1) > 0.001:
+            explain(math.log(found), [(math.log(value), hint) for value, hint in mistakes],
+                    f"for {hours} hours at {share} of {peak:.0e} FLOP/s {found:.3g} tokens are not right; go step by "
+                    "step: seconds, FLOPs, FLOPs of one token", tolerance=0.001)
+    return "time and peak give FLOPs, and the FLOPs of a token say how many tokens"
+
+
+@exercise("F.2")
+def _nesterov_step(nesterov_step):
+    torch.manual_seed(0)
+    for lr, momentum in [(0.1, 0.9), (0.3, 0.5)]:
+        p, grad, buffer = torch.randn(3, 4)
+        weight = torch.nn.Parameter(p.clone())
+        optimizer = torch.optim.SGD([weight], lr=lr, momentum=momentum, nesterov=True)
+        optimizer.state[weight]["momentum_buffer"] = buffer.clone()
+        weight.grad = grad.clone()
+        optimizer.step()
+        wanted, new = weight.detach(), optimizer.state[weight]["momentum_buffer"]
+        result = call(nesterov_step, p.clone(), grad.clone(), buffer.clone(), lr, momentum)
+        expect(isinstance(result, (tuple, list)) and len(result) == 2 and all(map(torch.is_tensor, result)),
+               "return two tensors, the parameter and the buffer")
+        found, kept = (part.detach() for part in result)
+        expect(not (near(found, new) and near(kept, wanted)), "the two are swapped: the parameter comes first")
+        if not near(kept, new):
+            explain(kept, [(buffer, "the buffer is still the one from before"),
+                           (grad + momentum * new, "the buffer is not the direction of the step, which goes further"),
+                           (momentum * buffer + (1 - momentum) * grad, "the buffer is a sum of gradients, no average"),
+                           (buffer + grad, "the buffer forgets a part of itself at each step")],
+                    "the buffer is not that of momentum")
+        if not near(found, wanted):
+            explain(found, [(p, "the parameter has not moved"),
+                            (p - lr * new, "that is momentum as above: it does not look ahead"),
+                            (2 * p - wanted, "the step goes uphill"),
+                            (p - (grad + momentum * new), "how long is the step? The learning rate is missing"),
+                            (p - lr * grad, "that is SGD: the buffer has no part in the step"),
+                            (p - lr * (grad + new), "only a part of the buffer looks ahead"),
+                            (p - lr * momentum * new, "the gradient itself is missing in the step")],
+                    "the buffer is right, the parameter is not: look at the direction of the step")
+    return "the gradient, and where the buffer will carry it: PyTorch takes the same step"
+
+
+@exercise("F.3")
+def _largest_batch(largest_batch):
+    wide = {**TINY, "context_length": 64, "emb_dim": 128, "vocab_size": 500}
+    for cfg, tokens, limit in [(TINY, 12, 40), (TINY, 5, 0), (wide, 32, 9), (course.GPT_CONFIG_124M, 256, 6)]:
+        def peak(size, cfg=cfg, tokens=tokens):
+            return course.estimate_memory(cfg, size, tokens)["peak"] if size else 0
+
+        for memory, right in [((peak(limit) + peak(limit + 1)) // 2, limit), (peak(limit + 1), limit + 1)]:
+            found = as_number(call(largest_batch, dict(cfg), tokens, memory), "return a whole number", whole=True)
+            expect(found >= 0, "a batch cannot have fewer than 0 texts")
+            here = f"with {memory:,} bytes and texts of {tokens} tokens"
+            expect(found == right or right > 0, f"{here} not even one text fits, and you say {found}")
+            expect(found == right or found != memory // peak(1), f"{here} your {found} is memory over the peak of one "
+                   "text: parameters are there once, however many texts there are")
+            expect(found <= right, f"{here} {found} are too many: their peak is {peak(found):,} bytes")
+            expect(found == right or memory > peak(right), f"{here} {found} are too few: a peak of just that many "
+                                                           "bytes still fits")
+            expect(found == right, f"{here} {found} are too few: the peak of {found} is {peak(found):,} bytes only")
+    return "the largest batch whose peak fits, and 0 where none does"

@@ -624,6 +624,77 @@ def winning_size_or(otherwise):
     return lambda sizes, cpu, gpu: winning_size(sizes, cpu, gpu) or otherwise
 
 
+# F.1
+
+
+def tokens_in(cfg, hours, peak_flops_per_second, share, seconds=3600, training=True):
+    flops = hours * seconds * peak_flops_per_second * share
+    tokens = cfg["context_length"]
+    return flops / (course.count_flops(cfg, 1, tokens, training=training) / tokens)
+
+
+def tokens_of_whole_texts(cfg, hours, peak_flops_per_second, share):
+    one_text = course.count_flops(cfg, 1, cfg["context_length"])
+    return int(3600 * hours * share * peak_flops_per_second // one_text) * cfg["context_length"]
+
+
+def tokens_by_napkin(cfg, hours, peak, share):
+    return 3600 * hours * peak * share / (6 * course.count_parameters(cfg))
+
+
+def tokens_one_by_one(cfg, hours, peak, share):
+    return 3600 * hours * peak * share / course.count_flops(cfg, 1, 1)
+
+
+# F.2
+
+
+def nesterov_step(p, grad, buffer, lr, momentum):
+    buffer = momentum * buffer + grad
+    return p - lr * (grad + momentum * buffer), buffer
+
+
+def nesterov_in_place(p, grad, buffer, lr, momentum):
+    buffer.mul_(momentum).add_(grad)
+    p.sub_(grad, alpha=lr).sub_(buffer, alpha=lr * momentum)
+    return [p, buffer]
+
+
+def change_nesterov(change):
+    """Return a wrong `nesterov_step`: what it returns is a function of (p, grad, buffer, new buffer, lr, momentum)."""
+    return lambda p, g, b, lr, m: change(p, g, b, m * b + g, lr, m)
+
+
+# F.3
+
+
+def largest_batch(cfg, num_tokens, memory, fits=lambda peak, memory: peak <= memory):
+    size = 0
+    while fits(course.estimate_memory(cfg, size + 1, num_tokens)["peak"], memory):
+        size += 1
+    return size
+
+
+def largest_batch_by_halving(cfg, num_tokens, memory):
+    low, high = 0, 1024
+    while high - low > 1:
+        middle = (low + high) // 2
+        if course.estimate_memory(cfg, middle, num_tokens)["peak"] <= memory:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def batch_by_division(cfg, num_tokens, memory):
+    return memory // course.estimate_memory(cfg, 1, num_tokens)["peak"]
+
+
+def batch_by_activations(cfg, num_tokens, memory):
+    one = course.estimate_memory(cfg, 1, num_tokens)
+    return max(0, int((memory - 4 * one["parameters"]) // one["activations"]))
+
+
 # All attempts
 
 GAPS = {"max_length": 3, "stride": 7}  # the third loader of 2.2
@@ -654,6 +725,9 @@ RIGHT = [
     ("A.2", gradients), ("A.2", gradients_in_one_formula), ("A.2", gradients_by_trying),
     ("A.3", parameters_by_widths), ("A.3", parameters_with_numpy), ("A.3", parameters_by_building),
     ("A.4", winning_size), ("A.4", winning_size_with_numpy),
+    ("F.1", tokens_in), ("F.1", tokens_of_whole_texts), ("F.1", lambda *budget: np.float64(tokens_in(*budget))),
+    ("F.2", nesterov_step), ("F.2", nesterov_in_place),
+    ("F.3", largest_batch), ("F.3", largest_batch_by_halving), ("F.3", lambda *case: np.int64(largest_batch(*case))),
 ]
 WRONG = [
     ("1.1", "that is the mean of the probabilities", partial(choices, invert=lambda mean: mean)),
@@ -870,6 +944,37 @@ WRONG = [
     ("A.4", "loses at the largest", lambda s, c, g: winning_size(s, c, g) or (8 if g and g[0] < c[0] else 0)),
     ("A.4", "without a GPU", lambda s, c, g: winning_size(s, c, g) if g else max(s)),
     ("A.4", "raised IndexError", lambda s, c, g: winning_size(s, c, g) if g[0] else 0),
+    ("F.1", "the time is in hours", partial(tokens_in, seconds=1)),
+    ("F.1", "goes backward as well", partial(tokens_in, training=False)),
+    ("F.1", "where is the share", lambda cfg, hours, peak, share: tokens_in(cfg, hours, peak, 1)),
+    ("F.1", "must mean fewer tokens", lambda cfg, hours, peak, share: tokens_in(cfg, hours, peak, 1 / share)),
+    ("F.1", "those are texts", lambda cfg, *budget: tokens_in(cfg, *budget) / cfg["context_length"]),
+    ("F.1", "divided among its tokens", lambda cfg, *budget: tokens_in(cfg, *budget) * cfg["context_length"]),
+    ("F.1", "that is the napkin", tokens_by_napkin), ("F.1", "read full contexts", tokens_one_by_one),
+    ("F.1", "those are the FLOPs", lambda cfg, hours, peak, share: 3600 * hours * peak * share),
+    ("F.1", "go step by step", lambda cfg, hours, peak, share: tokens_in(cfg, hours, peak, share / 60)),
+    ("F.1", "some tokens", lambda *budget: 0), ("F.1", "return one number", lambda *budget: [tokens_in(*budget)]),
+    ("F.2", "does not look ahead", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * new, new))),
+    ("F.2", "does not look ahead", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * (g + m * b), new))),
+    ("F.2", "uphill", change_nesterov(lambda p, g, b, new, lr, m: (p + lr * (g + m * new), new))),
+    ("F.2", "learning rate is missing", change_nesterov(lambda p, g, b, new, lr, m: (p - g - m * new, new))),
+    ("F.2", "that is SGD", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * g, new))),
+    ("F.2", "only a part", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * (g + new), new))),
+    ("F.2", "gradient itself", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * m * new, new))),
+    ("F.2", "has not moved", change_nesterov(lambda p, g, b, new, lr, m: (p, new))),
+    ("F.2", "look at the direction", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * 2 * new, new))),
+    ("F.2", "from before", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * (g + m * new), b))),
+    ("F.2", "goes further", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * (g + m * new), g + m * new))),
+    ("F.2", "no average", lambda p, g, b, lr, m: nesterov_step(p, (1 - m) * g, b, lr, m)),
+    ("F.2", "forgets a part", lambda p, g, b, lr, m: nesterov_step(p, g, b / m, lr, m)),
+    ("F.2", "swapped", lambda *step: nesterov_step(*step)[::-1]),
+    ("F.2", "return two tensors", lambda *step: nesterov_step(*step)[0]),
+    ("F.3", "parameters are there once", batch_by_division), ("F.3", "are too many", batch_by_activations),
+    ("F.3", "are too many", lambda *case: largest_batch(*case) + 1),
+    ("F.3", "are too few", lambda *case: max(largest_batch(*case) - 1, 0)),
+    ("F.3", "not even one text fits", lambda *case: max(largest_batch(*case), 1)),
+    ("F.3", "still fits", partial(largest_batch, fits=lambda peak, memory: peak < memory)),
+    ("F.3", "fewer than 0", lambda *case: -1), ("F.3", "whole number", lambda *case: float(largest_batch(*case))),
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
@@ -881,6 +986,7 @@ PARTIAL = [  # a `...` is left somewhere
     ("5.4", lambda path, model, optimizer, loader: [..., ...]), ("5.5", lambda gpt, train, val, device: (0.0, ...)),
     ("5.6", lambda settings: config_from_settings(settings, qkv_bias=...)), ("A.2", lambda x, y, w, b: (..., ...)),
     ("A.4", lambda sizes, cpu_seconds, gpu_seconds: [size for size in ...]),
+    ("F.1", lambda cfg, hours, peak, share: hours * ...), ("F.2", lambda p, grad, buffer, lr, momentum: (p, ...)),
 ]
 SOLUTIONS = {  # what no message may contain
     "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
@@ -891,6 +997,8 @@ SOLUTIONS = {  # what no message may contain
     "5.3": r"'?top_k'?\W+1\b", "5.4": r"load_|zero_grad|\.step|\d\.\d", "5.5": r"eval\(|eval_mode|no_grad|\d\.\d",
     "5.6": r"settings\[", "5.7": r"log_softmax|gather|cross_entropy", "A.1": r"version\(|\bexcept\b",
     "A.2": r"2 ?[·*]|1 ?[-−]|cosh", "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b", "A.4": r"revers|last|before",
+    "F.1": r"count_flops|\* ?3600|3600 ?\*", "F.2": r"[-+*] ?(lr|grad|buffer|momentum)",
+    "F.3": r"estimate_memory|while",
 }
 
 

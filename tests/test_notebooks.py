@@ -15,7 +15,7 @@ from run import normalise
 
 NOTEBOOKS = notebook_paths(ROOT / "notebooks")
 SOLUTIONS = "appendix-C-exercise-solutions"
-TAGS = {"extract", "headline", "cover", "raises-exception", "nbval-ignore-output"}
+TAGS = {"extract", "module-only", "headline", "cover", "raises-exception", "nbval-ignore-output"}
 NUMBER = r"-?\d+\.?\d*(?:e[+-]?\d+)?"
 
 
