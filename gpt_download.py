@@ -7,7 +7,8 @@ Notable:
   asking the network, and nobody ever reads half a file.
 - What has arrived survives a cut line, Ctrl-C and a killed process. A download goes on from there only if the server
   says that it still has the same version of the file.
-- `load_gpt2_from_safetensors` reads the same weights in Hugging Face's format, for machines without TensorFlow.
+- The same weights in Hugging Face's format, a file model.safetensors, are used where they lie in that folder; they need
+  neither TensorFlow nor a network.
 """
 
 import errno
@@ -18,15 +19,15 @@ import os
 import re
 import subprocess
 import sys
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
 from filelock import FileLock, Timeout
+from requests.adapters import HTTPAdapter, Retry
 from tqdm import tqdm
 
-MODEL_SIZES = ("124M", "355M", "774M", "1558M")
+MODEL_SIZES = {"124M": 12, "355M": 24, "774M": 36, "1558M": 48}  # the number of blocks of each
 BASE_URLS = ("https://openaipublic.blob.core.windows.net/gpt-2/models",
              "https://f001.backblazeb2.com/file/LLMs-from-scratch/gpt2")
 MIRROR_VARIABLE = "GPT2_MIRROR"  # one or more base addresses, separated by spaces, that take the place of BASE_URLS
@@ -42,19 +43,9 @@ SETTINGS = ("n_vocab", "n_ctx", "n_embd", "n_head", "n_layer")
 
 BLOCK = 1024 * 1024  # bytes read and written at a time
 TIMEOUT = (10, 30)  # seconds to wait for a connection, and for a silent server
-PAUSES = (1, 2, 4)  # seconds before each new try of an address
-
-WHAT_TO_DO = {
-    errno.ENOSPC: "the disk is full; make room and run this again, what has arrived is kept",
-    getattr(errno, "EDQUOT", errno.ENOSPC): "your share of the disk is used up; make room and run this again, what has "
-                                            "arrived is kept",
-    errno.EACCES: "this place cannot be written; choose another folder",
-    errno.EPERM: "this place cannot be written; choose another folder",
-    errno.EROFS: "this place cannot be written; choose another folder",
-    errno.EEXIST: "a file is where a folder should be; move it away or choose another folder",
-    errno.ENOTDIR: "a file is where a folder should be; move it away or choose another folder",
-    errno.EISDIR: "a folder is where a file should be; move it away or choose another folder",
-}
+RETRIES = Retry(total=3, backoff_factor=1, status_forcelist=[408, 429, *range(500, 600)], raise_on_status=False,
+                respect_retry_after_header=False)  # some servers ask for an hour; there is a backup
+INSTEAD = "put model.safetensors from Hugging Face (for 124M that of openai-community/gpt2) into models_dir"
 
 
 class DownloadError(OSError):
@@ -62,16 +53,11 @@ class DownloadError(OSError):
 
 
 class Fault(Exception):
-    """One try at one address failed.
+    """An address did not give the file, and would not if it were asked again; the message says why in a few words."""
 
-    Args:
-        reason: what went wrong, in a few words.
-        final: another try at this address would go the same way.
-    """
 
-    def __init__(self, reason, final=False):
-        super().__init__(reason)
-        self.final = final
+class Interruption(Fault):
+    """A file stopped on its way; asked again, the address may give the rest or the whole."""
 
 
 # -------------------- Checkpoints --------------------
@@ -79,6 +65,8 @@ class Fault(Exception):
 
 def download_and_load_gpt2(model_size, models_dir, base_urls=None):
     """Fetch one of OpenAI's GPT-2 checkpoints, unless it is there already, and read it.
+
+    Where models_dir/model_size or models_dir holds a file model.safetensors, that is read, and nothing is fetched.
 
     Args:
         model_size: "124M", "355M", "774M" or "1558M".
@@ -91,40 +79,35 @@ def download_and_load_gpt2(model_size, models_dir, base_urls=None):
         params: the weights, see `load_gpt2_params_from_tf_ckpt`.
 
     Raises:
-        ValueError: the size is unknown, or the files are not a GPT-2 checkpoint.
-        ImportError: TensorFlow is missing.
+        ValueError: the size is unknown, or the files are not a GPT-2 checkpoint of this size.
+        ImportError: TensorFlow is missing, or does not start on this machine.
         DownloadError: a file could not be had from any address.
         OSError: the folder cannot be written, or the disk is full.
     """
     if model_size not in MODEL_SIZES:
         raise ValueError(f"model_size must be one of {', '.join(MODEL_SIZES)}, got {model_size!r}")
-    need_package("tensorflow")  # better now than after half a gigabyte
     model_dir = Path(models_dir).absolute() / model_size
-    urls = [f"{base.rstrip('/')}/{model_size}" for base in base_addresses(base_urls)]
+    for file in (folder / "model.safetensors" for folder in (model_dir, model_dir.parent)):
+        if file.exists():
+            settings, params = load_gpt2_from_safetensors(file)
+            if settings["n_layer"] != MODEL_SIZES[model_size]:
+                raise ValueError(f"{file} has {settings['n_layer']} blocks, GPT-2 {model_size} has "
+                                 f"{MODEL_SIZES[model_size]}; put it into a folder named after its size")
+            return settings, params
+    import_tensorflow()  # if it cannot be had, better now than after half a gigabyte
+    bases = base_urls or os.environ.get(MIRROR_VARIABLE, "").split() or BASE_URLS
+    urls = [f"{base.rstrip('/')}/{model_size}" for base in ([bases] if isinstance(bases, str) else bases)]
     for name in FILES:
         size = KNOWN_SIZES.get(model_size, {}).get(name)
         try:
-            download_from([f"{url}/{name}" for url in urls], model_dir / name, size, KNOWN_SHA256.get(name))
+            download_file([f"{url}/{name}" for url in urls], model_dir / name, size=size,
+                          sha256=KNOWN_SHA256.get(name))
         except DownloadError as error:
             raise DownloadError(
                 f"{error}\n- Or set the environment variable {MIRROR_VARIABLE} to the address of a web server with a "
                 f"folder {model_size}.\n{model_dir} needs the files {', '.join(FILES)}.") from None
     settings = read_settings(model_dir / "hparams.json")
     return settings, load_gpt2_params_from_tf_ckpt(model_dir / "model.ckpt", settings)
-
-
-def base_addresses(base_urls=None):
-    """Return the base addresses as a list: those given, else those of the environment variable, else the default."""
-    if isinstance(base_urls, str):
-        base_urls = [base_urls]
-    return list(base_urls or os.environ.get(MIRROR_VARIABLE, "").split() or BASE_URLS)
-
-
-def need_package(name):
-    """Raise an ImportError that says how to install an optional package, if it is missing."""
-    if importlib.util.find_spec(name) is None:
-        other = "load_gpt2_from_safetensors" if name == "tensorflow" else "download_and_load_gpt2"
-        raise ImportError(f"the package {name} is needed here: run `pip install {name}`, or use {other}")
 
 
 def read_settings(path):
@@ -179,23 +162,18 @@ def import_tensorflow():
     Raises:
         ImportError: TensorFlow is missing, or does not start on this machine; the message ends with its last words.
     """
-    need_package("tensorflow")
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ImportError(f"OpenAI's files are TensorFlow's: run `pip install tensorflow`, or {INSTEAD}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "tensorflow" not in sys.modules:
-        try_tensorflow()
+    if "tensorflow" not in sys.modules:  # first in a process of its own, for on a processor too old for it, it aborts
+        trial = subprocess.run([sys.executable, "-c", "import tensorflow"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+        if trial.returncode != 0:
+            last_words = "\n".join(trial.stderr.strip().splitlines()[-5:])
+            raise ImportError(f"TensorFlow does not start on this machine; {INSTEAD}. Its last words:\n{last_words}")
     with no_stderr():  # while it starts, its C++ part heeds no log level
         import tensorflow as tf
     return tf
-
-
-def try_tensorflow():
-    """Import TensorFlow in a process of its own, for it may abort: it does so on a processor too old for it."""
-    trial = subprocess.run([sys.executable, "-c", "import tensorflow"], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
-    if trial.returncode != 0:
-        last_words = "\n".join(trial.stderr.strip().splitlines()[-5:])
-        raise ImportError("TensorFlow does not start on this machine; use load_gpt2_from_safetensors. "
-                          f"Its last words:\n{last_words}")
 
 
 @contextmanager
@@ -312,7 +290,8 @@ def load_gpt2_from_safetensors(path):
         ValueError: the file is not safetensors, or not a GPT-2.
         ImportError: the package safetensors is missing.
     """
-    need_package("safetensors")
+    if importlib.util.find_spec("safetensors") is None:
+        raise ImportError(f"{path} is read by the package safetensors: run `pip install safetensors`")
     import torch
     from safetensors import SafetensorError, safe_open
 
@@ -338,16 +317,15 @@ def load_gpt2_from_safetensors(path):
 def openai_name(name):
     """Translate Hugging Face's name of a weight into OpenAI's, or return None for what is no weight of its own.
 
-    "transformer.h.0.attn.c_attn.weight" and "h.0.attn.c_attn.weight" are both "model/h0/attn/c_attn/w".
+    "transformer.h.0.attn.c_attn.weight" and "h.0.attn.c_attn.weight" are both "model/h0/attn/c_attn/w". Not in the
+    table of chapter 5, and so None, are causal masks; its row of lm_head.weight says that the head is wte once more.
     """
-    name = name.removeprefix("transformer.")
-    if name == "lm_head.weight" or name.endswith((".attn.bias", ".attn.masked_bias")):
-        return None  # the head is wte once more; the others are causal masks
-    path, _, kind = re.sub(r"^h\.", "h", name).replace(".", "/").rpartition("/")
-    if path in ("wte", "wpe"):
-        return f"model/{path}"
-    weight = "g" if path.split("/")[-1].startswith("ln_") else "w"
-    return f"model/{path}/{weight if kind == 'weight' else 'b'}"
+    from previous_chapters import WEIGHT_NAMES  # only here: a download needs no torch
+
+    _, block, rest = re.fullmatch(r"(transformer\.)?(?:h\.(\d+)\.)?(.*)", name).groups()
+    name = rest if block is None else f"h.#.{rest}"
+    found = {row["hf"]: row["openai"] for row in WEIGHT_NAMES}.get(name, "-")
+    return None if found == "-" else f"model/{found.replace('#', block or '')}"
 
 
 def settings_of(shapes, path):
@@ -357,9 +335,7 @@ def settings_of(shapes, path):
     (n_vocab, n_embd), n_ctx = shapes["model/wte"], shapes["model/wpe"][0]
     config = path.with_name("config.json")
     try:
-        n_head = json.loads(config.read_text(encoding="utf-8"))["n_head"]
-    except FileNotFoundError:
-        n_head = n_embd // 64
+        n_head = json.loads(config.read_text(encoding="utf-8"))["n_head"] if config.exists() else n_embd // 64
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{config} is not the JSON of a GPT-2 with an entry n_head") from error
     if type(n_head) is not int or n_head < 1 or n_embd % n_head:
@@ -376,9 +352,9 @@ def download_file(url, destination, backup_url=None, size=None, sha256=None):
     """Download a file, unless it is there already.
 
     Args:
-        url: its address.
+        url: its address, or a sequence of addresses, tried in this order.
         destination: the path to save it as; its folder is made if need be.
-        backup_url: another address, tried when the first fails.
+        backup_url: one more address, tried when the others fail.
         size: the number of bytes that the file must have, if known.
         sha256: the hex digest that it must have, if known.
 
@@ -386,43 +362,32 @@ def download_file(url, destination, backup_url=None, size=None, sha256=None):
         DownloadError: the file could not be had from any address.
         OSError: the destination cannot be written, or the disk is full.
     """
-    download_from([url, backup_url] if backup_url else [url], Path(destination).absolute(), size, sha256)
-
-
-def download_from(urls, destination, size, sha256):
-    """Download a file from the first of several addresses that has it, unless it is there already."""
-    with clear_os_errors(destination):
+    urls, destination, faults = [url] if isinstance(url, str) else list(url), Path(destination).absolute(), []
+    try:
         if is_complete(destination, size, sha256):
             return
         destination.parent.mkdir(parents=True, exist_ok=True)
-        with alone(destination):
+        with alone(destination), requests.Session() as session:
             if is_complete(destination, size, sha256):  # another process was faster
                 return
             put_aside(destination)
-            part = PartialFile(destination)
-            faults = {}
-            for url in urls:
-                faults[url] = fetch_patiently(url, part, size, sha256)
-                if faults[url] is None:
-                    return part.finish()
-    reasons = "\n".join(f"- {url}: {fault}" for url, fault in faults.items())
-    raise DownloadError(
-        f"Could not download {destination.name}.\n{reasons}\nWhat you can do:\n"
-        "- Check the network and run this again; what has arrived is kept. Behind a proxy, set HTTPS_PROXY; where the "
-        "network has a certificate of its own, set REQUESTS_CA_BUNDLE to its file.\n"
-        f"- Or put the file there by hand, as {destination}")
-
-
-@contextmanager
-def clear_os_errors(destination):
-    """Turn the errors of disks and folders into ones that say what to do; all others pass unchanged."""
-    try:
-        yield
+            for prefix in ("http://", "https://"):
+                session.mount(prefix, HTTPAdapter(max_retries=RETRIES))
+            download = Download(session, destination, size, sha256)
+            for address in urls + ([backup_url] if backup_url else []):
+                try:
+                    return download.fetch(address)
+                except Fault as fault:
+                    faults.append(f"- {address}: {fault}")
     except OSError as error:
-        if error.errno not in WHAT_TO_DO:
-            raise
-        message = f"{error.strerror}: {WHAT_TO_DO[error.errno]}"
-        raise OSError(error.errno, message, str(error.filename or destination)) from error
+        error.add_note(f"{destination} cannot be written. Make room on the disk, or move away what is in its place, or "
+                       "choose another folder; then run this again, what has arrived is kept.")
+        raise
+    raise DownloadError("\n".join([
+        f"Could not download {destination.name}.", *faults, "What you can do:",
+        "- Check the network and run this again; what has arrived is kept. Behind a proxy, set HTTPS_PROXY; where the "
+        "network has a certificate of its own, set REQUESTS_CA_BUNDLE to its file.",
+        f"- Or put the file there by hand, as {destination}"]))
 
 
 @contextmanager
@@ -446,9 +411,7 @@ def alone(destination):
 
 def is_complete(path, size, sha256):
     """Whether the right file is there. A file gets its name when it is verified, so mostly to be there is enough."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    return path.exists() and mismatch(path, size, sha256) is None
+    return path.is_file() and mismatch(path, size, sha256) is None
 
 
 def mismatch(path, size, sha256):
@@ -466,174 +429,142 @@ def mismatch(path, size, sha256):
 
 def put_aside(path):
     """Give a wrong file another name; it may be someone's work, so it is not deleted."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists():
         aside = path.with_name(path.name + ".bad")
         os.replace(path, aside)
         print(f"{path} was not the right file, it is now {aside.name}")
 
 
-class PartialFile:
-    """What has arrived of a file: NAME.part, and NAME.part.json, which tells the version that it is a part of.
+class Download:
+    """A file on its way: NAME.part is what has arrived, NAME.part.json tells the version that it is a part of.
 
     Args:
-        destination: the path of the whole file.
+        session: the requests.Session that asks for it.
+        destination, size, sha256: see `download_file`.
     """
 
-    def __init__(self, destination):
-        self.destination = destination
-        self.path = destination.with_name(destination.name + ".part")
+    def __init__(self, session, destination, size, sha256):
+        self.session, self.destination, self.size, self.sha256 = session, destination, size, sha256
+        self.part = destination.with_name(destination.name + ".part")
         self.note = destination.with_name(destination.name + ".part.json")
 
-    def size(self):
-        """Return how many bytes have arrived."""
-        return self.path.stat().st_size if self.path.exists() else 0
+    def fetch(self, url):
+        """Get the file from an address and give it its name, or raise a Fault.
 
-    def origin(self, url, size):
-        """Return the dict that `start` got, or None if a file of this size at this address cannot go on from there."""
+        The session tries again where no answer comes, and we go on where one breaks off. A try that brings the file on
+        by a block does not count: a bad line may break often, as long as it moves.
+        """
+        retries, furthest = RETRIES, self.arrived()
+        while True:
+            try:
+                self.fetch_once(url)
+                os.replace(self.part, self.destination)
+                return self.note.unlink(missing_ok=True)
+            except Interruption:
+                if self.arrived() >= furthest + BLOCK:
+                    retries, furthest = RETRIES, self.arrived()
+                elif retries.total == 0:
+                    raise
+            retries = retries.increment()
+            retries.sleep()
+
+    def fetch_once(self, url):
+        """Complete the part from an address and verify it, or raise a Fault."""
+        origin, size = self.origin(url), self.size
+        if origin is None or self.arrived() < origin["size"]:  # else the last process ended just before the renaming
+            headers = {"Accept-Encoding": "identity"}  # else the sizes would be those of the compressed file
+            if origin:
+                headers["Range"] = f"bytes={self.arrived()}-"
+            try:
+                response = self.session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+            except requests.RequestException as error:
+                raise Fault(f"{type(error).__name__}: {root_cause(error)}") from error
+            with response:
+                size = self.accept(response, url, origin)
+                self.receive(response, size)
+        if size and self.arrived() < size:
+            raise Interruption(f"the connection ended after {self.arrived():,} of {size:,} bytes")
+        problem = mismatch(self.part, size, self.sha256)
+        if problem:
+            self.discard()
+            # What was pieced together may be of two versions: try the whole.
+            raise (Interruption if origin else Fault)(f"this is not the right file: {problem}")
+
+    def arrived(self):
+        """Return how many bytes of the file are here."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def origin(self, url):
+        """Return the note on the part, a dict, or None if the file at this address cannot go on from there."""
         try:
             origin = json.loads(self.note.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
-        fits = origin["url"] == url and size in (None, origin["size"]) and 0 < self.size() <= origin["size"]
+        fits = origin["url"] == url and self.size in (None, origin["size"]) and 0 < self.arrived() <= origin["size"]
         return origin if fits else None
-
-    def start(self, origin):
-        """Begin anew. Without the version and the size of the file, the download can never go on from a part of it."""
-        self.discard()
-        if origin["version"] and origin["size"]:
-            self.note.write_text(json.dumps(origin), encoding="utf-8")
 
     def discard(self):
         """Forget what has arrived."""
-        self.path.unlink(missing_ok=True)
+        self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
-    def finish(self):
-        """Give the file its final name."""
-        os.replace(self.path, self.destination)
-        self.note.unlink(missing_ok=True)
+    def accept(self, response, url, origin):
+        """Prepare the part for the body of a response, or raise a Fault if that is not what was asked for.
+
+        Returns:
+            The size of the whole file, None if neither we nor the server know it.
+        """
+        status, headers = response.status_code, response.headers
+        encoded = "Content-Encoding" in headers
+        if origin and status in (206, 416):
+            rest = f"bytes {self.arrived()}-{origin['size'] - 1}/{origin['size']}"
+            if headers.get("Content-Range") == rest and version_of(headers) == origin["version"] and not encoded:
+                return origin["size"]
+            self.discard()
+            raise Interruption("the file changed at the server")
+        if status != 200:
+            raise Fault(f"HTTP status {status} {response.reason}")
+        if headers.get("Content-Type", "").startswith("text/html"):
+            raise Fault("a web page came instead of the file, perhaps the login page of a network")
+        length = headers.get("Content-Length", "")
+        declared = int(length) if length.isdecimal() and not encoded else None
+        if None not in (self.size, declared) and self.size != declared:
+            raise Fault(f"the file at the server has {declared:,} bytes instead of {self.size:,}")
+        if not (self.size or self.sha256 or length or "Transfer-Encoding" in headers):
+            raise Fault("the server does not say how long the file is, so half of it could pass for all")
+        self.discard()
+        if declared and version_of(headers):  # else the download can never go on from a part of it
+            note = {"url": url, "version": version_of(headers), "size": declared}
+            self.note.write_text(json.dumps(note), encoding="utf-8")
+        return self.size or declared
+
+    def receive(self, response, size):
+        """Append the body of a response to the part, with a progress bar up to the size of the whole file."""
+        with (open(self.part, "ab") as file,
+              tqdm(total=size, initial=file.tell(), desc=self.destination.name, unit="B", unit_scale=True,
+                   file=sys.stdout) as bar):
+            try:
+                for block in response.iter_content(BLOCK):
+                    file.write(block)
+                    bar.update(len(block))
+                    if size and file.tell() > size:
+                        break  # too much already, and it may never end
+            except requests.RequestException as error:
+                raise Interruption(f"{type(error).__name__}: {root_cause(error)}") from error
+            file.flush()
+            os.fsync(file.fileno())  # the data must be on the disk before the name is
 
 
-def fetch_patiently(url, part, size, sha256):
-    """Try an address until it gives the file; return None then, or what went wrong in the end.
-
-    A try that brings the file on by a block does not count: a bad line may break often, as long as it moves.
-    """
-    tries, pauses, furthest = 0, iter(PAUSES), part.size()
-    while True:
-        tries += 1
-        try:
-            return fetch(url, part, size, sha256)
-        except Fault as error:
-            fault = error
-        if part.size() >= furthest + BLOCK:
-            furthest, pauses = part.size(), iter(PAUSES)
-        pause = next(pauses, None)
-        if fault.final or pause is None:
-            return f"{fault} ({tries} {'try' if tries == 1 else 'tries'})"
-        time.sleep(pause)
+def version_of(headers):
+    """Return what tells one version of a file from another, or None; X-Bz-File-Id is Backblaze's."""
+    values = [headers.get(name, "") for name in ("ETag", "Last-Modified", "X-Bz-File-Id")]
+    return next((value for value in values if value and not value.startswith("W/")), None)  # W/: nearly the same bytes
 
 
-def fetch(url, part, size, sha256):
-    """Try once to complete a partial file from an address, and verify it; whatever goes wrong there is a Fault."""
-    origin, handled = part.origin(url, size), sys.exception()
-    if origin is None or part.size() < origin["size"]:  # else the last process ended just before it gave it its name
-        try:
-            with requests.get(url, headers=request_headers(part, origin), stream=True, timeout=TIMEOUT) as response:
-                size = accept(response, url, part, origin, size, sha256)
-                receive(response, part, size)
-        except requests.RequestException as error:
-            final = isinstance(error, (requests.TooManyRedirects, ValueError))  # ValueError: not a web address
-            raise Fault(f"{type(error).__name__}: {root_cause(error, handled)}", final) from error
-    if size and part.size() < size:
-        raise Fault(f"the connection ended after {part.size():,} of {size:,} bytes")
-    problem = mismatch(part.path, size, sha256)
-    if problem:
-        part.discard()
-        raise Fault(f"this is not the right file: {problem}", final=origin is None)  # pieced together: try the whole
-
-
-def request_headers(part, origin):
-    """Return the headers of a request: no compression, and if there is a part already, only what comes after it."""
-    headers = {"Accept-Encoding": "identity"}  # else the sizes would be those of the compressed file
-    if origin is not None:
-        headers["Range"] = f"bytes={part.size()}-"
-        if origin["version"][0] == "ETag":
-            headers["If-Range"] = origin["version"][1]
-    return headers
-
-
-def accept(response, url, part, origin, size, sha256):
-    """Prepare the partial file for the body of a response, or raise a Fault if it is not what was asked for.
-
-    Returns:
-        The size of the whole file, None if neither we nor the server know it.
-    """
-    status = response.status_code
-    if status == 206 and origin is not None:
-        if continues(response, part, origin):
-            return origin["size"]
-        part.discard()
-        raise Fault("the file changed at the server")
-    if status == 416 and origin is not None:
-        part.discard()
-    if status != 200:
-        raise Fault(f"HTTP status {status} {response.reason}", final=status not in (408, 416, 429) and status < 500)
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise Fault("a web page came instead of the file, perhaps the login page of a network", final=True)
-    declared = declared_size(response)
-    if None not in (size, declared) and size != declared:
-        raise Fault(f"the file at the server has {declared:,} bytes instead of {size:,}", final=True)
-    if not (size or sha256 or "Content-Length" in response.headers or "Transfer-Encoding" in response.headers):
-        raise Fault("the server does not say how long the file is, so half of it could pass for all", final=True)
-    part.start({"url": url, "version": version_of(response), "size": declared})
-    return size or declared
-
-
-def continues(response, part, origin):
-    """Whether the body of a response goes on where the partial file ends, in the same version of the file."""
-    wanted = f"bytes {part.size()}-{origin['size'] - 1}/{origin['size']}"
-    return (response.headers.get("Content-Range") == wanted and "Content-Encoding" not in response.headers
-            and version_of(response) == origin["version"])
-
-
-def version_of(response):
-    """Return [name, value] of the header that tells one version of a file from another, or None if there is none."""
-    for name in ("ETag", "Last-Modified", "X-Bz-File-Id"):  # the last is Backblaze's
-        value = response.headers.get(name, "")
-        if value and not value.startswith("W/"):  # a weak ETag does not promise the same bytes
-            return [name, value]
-    return None
-
-
-def declared_size(response):
-    """Return how many bytes the file has according to the server, or None; it counts those of a compressed body."""
-    length = response.headers.get("Content-Length", "")
-    encoded = response.headers.get("Content-Encoding", "identity") != "identity"
-    return int(length) if length.isdecimal() and not encoded else None
-
-
-def receive(response, part, size):
-    """Append the body of a response to the partial file, with a progress bar up to the size of the whole file."""
-    name = part.destination.name
-    with (open(part.path, "ab") as file,
-          tqdm(total=size, initial=file.tell(), desc=name, unit="B", unit_scale=True, file=sys.stdout) as bar):
-        for block in response.iter_content(BLOCK):
-            file.write(block)
-            bar.update(len(block))
-            if size and file.tell() > size:
-                break  # too much already, and it may never end
-        file.flush()
-        os.fsync(file.fileno())  # the data must be on the disk before the name is
-
-
-def root_cause(error, handled):
-    """Return the exception that a chain of exceptions began with: it says the most in the fewest words.
-
-    Args:
-        error: the last exception of the chain.
-        handled: what was being handled already when the trouble began, or None; it is no part of the chain.
-    """
-    while (deeper := error.__cause__ or error.__context__) not in (None, handled):
-        error = deeper
-    return error
+def root_cause(error):
+    """Return the exception inside an exception of requests that says the most in the fewest words."""
+    inner = [error.__cause__, getattr(error, "reason", None), *error.args]
+    deeper = next((each for each in inner if isinstance(each, Exception)), None)
+    return root_cause(deeper) if deeper else error

@@ -48,19 +48,23 @@ from chapters.ch05_pretraining import (
     calc_loss_batch,            # 5.1.3 · The loss of a whole story
     calc_loss_loader,           # 5.1.3 · The loss of a whole story
     evaluate_model,             # 5.2 · Training
+    check_start_context,        # 5.2 · Training
     generate_and_print_sample,  # 5.2 · Training
     train_model_simple,         # 5.2 · Training
     plot_losses,                # 5.2 · Training
+    print_sampled_tokens,       # 5.3.1 · Temperature
+    softmax_with_temperature,   # 5.3.1 · Temperature
     generate,                   # 5.3.3 · One function for all of it
     until_end,                  # 5.3.3 · One function for all of it
     save_atomically,            # 5.4 · Saving, loading, going on
     save_checkpoint,            # 5.4 · Saving, loading, going on
     load_checkpoint,            # 5.4 · Saving, loading, going on
-    OPENAI_LAYERS,              # 5.5 · OpenAI's weights
-    OPENAI_NORMS,               # 5.5 · OpenAI's weights
+    WEIGHT_NAMES,               # 5.5 · OpenAI's weights
+    weight_names,               # 5.5 · OpenAI's weights
     model_configs,              # 5.5 · OpenAI's weights
     check_shape,                # 5.5 · OpenAI's weights
     assign,                     # 5.5 · OpenAI's weights
+    find_array,                 # 5.5 · OpenAI's weights
     match_weights,              # 5.5 · OpenAI's weights
     load_weights_into_gpt,      # 5.5 · OpenAI's weights
 )
@@ -80,8 +84,10 @@ from chapters.appendix_D_training_loop import (
     train_model,            # D.4 · The modified training function
 )
 
-# Appendix F · Resource accounting (notebooks/appendix-F-resource-accounting.ipynb)
-from chapters.appendix_F_resource_accounting import (
+# Appendix F1 · Bytes, FLOPs and seconds (notebooks/appendix-F1-compute.ipynb)
+from chapters.appendix_F1_compute import (
+    check_prediction,       # F.1 · The memory of a tensor
+    measured_flops,         # F.3 · Parameters and FLOPs
     parameters_by_part,     # F.3 · Parameters and FLOPs
     count_parameters,       # F.3 · Parameters and FLOPs
     check_batch,            # F.3 · Parameters and FLOPs
@@ -91,20 +97,23 @@ from chapters.appendix_F_resource_accounting import (
     compute_dtype,          # F.4 · What this machine can do
     PEAK_FLOPS_PER_SECOND,  # F.5 · How much of the promise: MFU
     mfu,                    # F.5 · How much of the promise: MFU
-    MemmapTokenDataset,     # F.7 · Data larger than memory
-    WrittenOutOptimizer,    # F.8 · Optimizers, written out
-    SGD,                    # F.8 · Optimizers, written out
-    Momentum,               # F.8 · Optimizers, written out
-    AdaGrad,                # F.8 · Optimizers, written out
-    RMSProp,                # F.8 · Optimizers, written out
-    Adam,                   # F.8 · Optimizers, written out
-    AdamW,                  # F.8 · Optimizers, written out
-    saved_by_block,         # F.9 · The memory of training
-    saved_by_model,         # F.9 · The memory of training
-    OPTIMIZER_STATES,       # F.9 · The memory of training
-    OPTIMIZER_SCRATCH,      # F.9 · The memory of training
-    estimate_memory,        # F.9 · The memory of training
-    LiveMemory,             # F.9 · The memory of training
+    training_step,          # F.5 · How much of the promise: MFU
+)
+
+# Appendix F2 · Starts, data and optimizers (notebooks/appendix-F2-learning.ipynb)
+from chapters.appendix_F2_learning import (
+    MemmapTokenDataset,  # F.7 · Data larger than memory
+    batch_to_device,     # F.7 · Data larger than memory
+)
+
+# Appendix F3 · The memory of training (notebooks/appendix-F3-training-memory.ipynb)
+from chapters.appendix_F3_training_memory import (
+    saved_by_block,     # F.9 · The memory of training
+    saved_by_model,     # F.9 · The memory of training
+    OPTIMIZER_STATES,   # F.9 · The memory of training
+    OPTIMIZER_SCRATCH,  # F.9 · The memory of training
+    estimate_memory,    # F.9 · The memory of training
+    LiveMemory,         # F.9 · The memory of training
 )
 
 # Appendix G · The same model, fast (notebooks/appendix-G-fast.ipynb)

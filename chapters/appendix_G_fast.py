@@ -23,7 +23,7 @@ from torch import nn
 from tqdm import tqdm
 
 from chapters.appendix_D_training_loop import learning_rate_at, set_learning_rate
-from chapters.appendix_F_resource_accounting import compute_dtype
+from chapters.appendix_F1_compute import compute_dtype
 from chapters.ch04_gpt_model import eval_mode
 from chapters.ch05_pretraining import generate, generate_and_print_sample, text_to_token_ids
 

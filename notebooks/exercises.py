@@ -10,6 +10,7 @@ import math
 import operator
 import tempfile
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import tiktoken
@@ -134,6 +135,73 @@ def explain(found, mistakes, otherwise, tolerance=1e-4):
     raise WrongError(next((hint for value, hint in mistakes if near(found, value, tolerance)), otherwise))
 
 
+# Chapter 1
+
+
+@exercise("1.1")
+def _choices(choices):
+    for chances in ([0.5, 0.5, 0.125], [0.9, 0.02, 0.4, 0.4], [0.25]):
+        n, product, mean = len(chances), math.prod(chances), sum(chances) / len(chances)
+        found = as_number(call(choices, list(chances)), "return one number, the perplexity")
+        wanted = product ** (-1 / n)
+        if not near(found, wanted, 1e-6 * wanted):
+            explain(found, [(1 / wanted, "that is the mean of the probabilities; how many choices is it?"),
+                            (1 / product, "the numbers are multiplied, but the root is missing"),
+                            (product ** -0.5, "the square root is right for two words only"),
+                            (1 / mean, "that is the mean of a sum; here the numbers are multiplied"),
+                            (sum(1 / chance for chance in chances) / n, "first the mean, then the number of choices")],
+                    f"for {chances} the perplexity is not {found:.4g}", 1e-6 * wanted)
+    page = 3000 * [0.01, 0.04]
+    underflow = "for a page of words the product is too small for a float and becomes 0: stay near 1 on the way"
+    try:
+        found = as_number(call(choices, page), "return one number, the perplexity")
+    except (ZeroDivisionError, ValueError):
+        raise WrongError(underflow) from None
+    expect(0 < found < math.inf, underflow)
+    expect(near(found, 50.0, 1e-3), f"a page of words with 0.01 and 0.04 in turn gives 50 choices, not {found:.4g}")
+    return "so many equally likely words would make the model hesitate as much, for a short text and for a long one"
+
+
+@exercise("1.2")
+def _gap_fillers(gap_fillers):
+    text = "b a b a c a b a d b b a d".split()
+    cases = {("b", "a"): {"b": 1}, ("a", "a"): {"b": 2, "c": 1}, ("b", "b"): {"a": 1}, ("d", "a"): {}}
+    for (left, right), wanted in cases.items():
+        found = call(gap_fillers, list(text), left, right)
+        expect(isinstance(found, dict), f"return a Counter, not {kind(found)}")
+        found = {token: count for token, count in found.items() if count}
+        place = f"between {left!r} and {right!r} in {' '.join(text)!r}"
+        after = {b: 1 for a, b in pairwise(text) if a == left}
+        before = {a: 1 for a, b in pairwise(text) if b == right}
+        if found.keys() != wanted.keys():
+            expect(found.keys() != after.keys(), f"{place}: the right side is not used")
+            expect(found.keys() != before.keys(), f"{place}: the left side is not used")
+            missed, extra = sorted(wanted.keys() - found.keys()), sorted(map(str, found.keys() - wanted.keys()))
+            expect(not extra, f"{place} there is no {', '.join(extra)}")
+            raise WrongError(f"{place} you miss {', '.join(missed)}")
+        expect(found == wanted, f"{place} you find the right tokens, but not how often: {found}")
+    return "a gap has two sides: that is how a reader who sees both fills it"
+
+
+@exercise("1.3")
+def _training_days(training_days):
+    for weights, tokens, cards, per_second, used in [(1e8, 3e9, 3, 1e13, 0.2), (7e9, 1e12, 512, 3e14, 0.5)]:
+        found = as_number(call(training_days, weights, tokens, cards, per_second, used), "return one number of days")
+        wanted = 6 * weights * tokens / (cards * per_second * used) / 86400
+        if not near(found, wanted, 1e-6 * wanted):
+            mistakes = [(24, "that is hours"), (86400, "that is seconds"), (1 / 365, "that is years"),
+                        (1 / 365.25, "that is years"), (1 / 6, "how many operations does each weight need per token?"),
+                        (1 / 3, "two operations a weight give a guess; learning from it takes more"),
+                        (2 / 3, "learning takes four operations a weight; the guess before it takes some, too"),
+                        (cards, "the cards work at the same time"), (cards**2, "more cards need less time, not more"),
+                        (used, "a card that is used in part only needs longer"),
+                        (used**2, "the less of a card is used, the longer it takes")]
+            explain(found / wanted, [(float(factor), hint) for factor, hint in mistakes],
+                    f"for {weights:g} weights and {tokens:g} tokens {found:.4g} days is not right")
+    days = float(training_days(175e9, 300e9, 1000, 312e12, 0.4))
+    return f"GPT-3 would take a thousand A100 cards {days:.0f} days"
+
+
 # Chapter 2
 
 
@@ -164,11 +232,12 @@ def _spell_out(spell_out):
     return "every id has a text of its own, and together they lose nothing"
 
 
-RIDDLE = {"first loader:": {"max_length": 2, "stride": 2}, "second loader:": {"max_length": 8, "stride": 2}}
+RIDDLE = {"first loader:": {"max_length": 2, "stride": 2}, "second loader:": {"max_length": 8, "stride": 2},
+          "third loader:": {"max_length": 3, "stride": 7}}
 
 
 def riddle_2_2():
-    """Return the inputs of the two loaders whose settings exercise 2.2 asks for, {name: (4, max_length) token ids}."""
+    """Return the inputs of the three loaders whose settings exercise 2.2 asks for, {name: (4, max_length) ids}."""
     return {name: first_inputs(setting) for name, setting in RIDDLE.items()}
 
 
@@ -179,18 +248,21 @@ def first_inputs(settings):
 
 
 @exercise("2.2")
-def _find_settings(first, second):
-    for name, settings in zip(RIDDLE, (first, second), strict=True):
+def _find_settings(first, second, third):
+    answers = dict(zip(RIDDLE, (first, second, third), strict=True))
+    for name, settings in answers.items():
         expect(isinstance(settings, dict) and settings.keys() == {"max_length", "stride"},
                f"{name} give a dict with max_length and stride, and nothing else")
         hint = f"{name} max_length and stride must be positive whole numbers"
         expect(min(as_number(value, hint, whole=True) for value in settings.values()) > 0, hint)
     expect(first != RIDDLE["second loader:"] or second != RIDDLE["first loader:"],
            "each loader has the other's settings: they are swapped")
-    for (name, wanted), settings in zip(riddle_2_2().items(), (first, second), strict=True):
-        rows, right = first_inputs(settings), RIDDLE[name]
+    for name, wanted in riddle_2_2().items():
+        settings, right = answers[name], RIDDLE[name]
+        rows = first_inputs(settings)
         longer, later = settings["max_length"] - right["max_length"], settings["stride"] - right["stride"]
-        expect(not longer or longer != -later, f"{name} max_length and stride may be swapped")
+        swapped = (settings["max_length"], settings["stride"]) == (right["stride"], right["max_length"])
+        expect(settings == right or not swapped, f"{name} max_length and stride are swapped")
         expect(rows.shape == wanted.shape, f"{name} your rows are {'longer' if longer > 0 else 'shorter'} than the "
                                            "wanted ones: look at max_length")
         expect(torch.equal(rows, wanted), f"{name} your rows have the right length, but the second starts too "
@@ -334,6 +406,32 @@ def _separate_dropouts(build):
 
 
 # Chapter 5
+
+
+@exercise("5.7")
+def _surprises(surprises):
+    torch.manual_seed(0)
+    for scale in (2.0, 400.0):
+        logits, targets = scale * torch.randn(2, 5, 7), torch.randint(0, 7, (2, 5))
+        given = logits.clone()
+        found = call(surprises, given, targets)
+        expect(isinstance(found, torch.Tensor), f"return a tensor, not {kind(found)}")
+        expect(torch.equal(given, logits), "your function changes the logits that it was given")
+        expect(found.numel() != 1, "that is one number; a surprise for each target is wanted, without the average")
+        expect(found.shape == (2, 5), f"the shape must be that of the targets, (2, 5), yours is {tuple(found.shape)}")
+        expect(bool(found.isfinite().all()), "a surprise is infinite or not a number: some p has become 0 before its "
+                                             "log was taken; take both steps at once")
+        wanted = -torch.log_softmax(logits, dim=-1).gather(-1, targets[..., None])[..., 0]
+        across = -torch.log_softmax(logits, dim=1).gather(-1, targets[..., None])[..., 0]
+        if not near(found, wanted, 1e-3):
+            explain(found, [
+                (-wanted, "these are the log probabilities: mind the sign"),
+                (torch.exp(-wanted), "these are the probabilities: the log is missing"),
+                (wanted / math.log(2), "these are bits; nats are wanted, the natural logarithm"),
+                (-logits.gather(-1, targets[..., None])[..., 0], "these are logits with a minus: no softmax was taken"),
+                (across, "your softmax runs over the tokens of a text; it must run over the vocabulary"),
+            ], "these are not the surprises at the targets", 1e-3)
+    return "and their mean is the cross entropy"
 
 
 @exercise("5.1")
@@ -619,3 +717,87 @@ def _winning_size(winning_size):
     ]:
         expect(size_for(gpu) == right, f"CPU {cpu}, GPU {gpu}: {hint}")
     return "the size from which on the GPU wins, or 0"
+
+
+# Appendix F
+
+
+@exercise("F.1")
+def _tokens_in(tokens_in):
+    long = {**TINY, "context_length": 2048, "emb_dim": 64, "n_heads": 4}
+    for cfg, hours, peak, share in [(course.GPT_CONFIG_124M, 3, 1e12, 0.4), (long, 0.5, 2e11, 0.25)]:
+        found = as_number(call(tokens_in, dict(cfg), hours, peak, share), "return one number")
+        tokens, budget = cfg["context_length"], hours * 3600 * peak * share
+        right = budget / course.count_flops(cfg, 1, tokens) * tokens
+        mistakes = [
+            (right / 3600, "the peak is FLOPs per second, and the time is in hours"),
+            (right / share, "nobody gets the whole peak: where is the share?"),
+            (right / share**2, "a smaller share of the peak must mean fewer tokens"),
+            (3 * right, "that many tokens can be read, but training goes backward as well"),
+            (right / tokens, "those are texts: how many tokens has each?"),
+            (right * tokens, "the FLOPs of a whole text are divided among its tokens"),
+            (budget / (6 * course.count_parameters(cfg)), "that is the napkin, without the scores of attention"),
+            (budget / course.count_flops(cfg, 1, 1), "in a longer text each token costs more: read full contexts"),
+            (budget, "those are the FLOPs that the time allows: how many tokens can be had for them?"),
+        ]
+        expect(found > 0, "in any time at least some tokens can be read")
+        if abs(found / right - 1) > 0.001:
+            explain(math.log(found), [(math.log(value), hint) for value, hint in mistakes],
+                    f"for {hours} hours at {share} of {peak:.0e} FLOP/s {found:.3g} tokens are not right; go step by "
+                    "step: seconds, FLOPs, FLOPs of one token", tolerance=0.001)
+    return "time and peak give FLOPs, and the FLOPs of a token say how many tokens"
+
+
+@exercise("F.2")
+def _nesterov_step(nesterov_step):
+    torch.manual_seed(0)
+    for lr, momentum in [(0.1, 0.9), (0.3, 0.5)]:
+        p, grad, buffer = torch.randn(3, 4)
+        weight = torch.nn.Parameter(p.clone())
+        optimizer = torch.optim.SGD([weight], lr=lr, momentum=momentum, nesterov=True)
+        optimizer.state[weight]["momentum_buffer"] = buffer.clone()
+        weight.grad = grad.clone()
+        optimizer.step()
+        wanted, new = weight.detach(), optimizer.state[weight]["momentum_buffer"]
+        result = call(nesterov_step, p.clone(), grad.clone(), buffer.clone(), lr, momentum)
+        expect(isinstance(result, (tuple, list)) and len(result) == 2 and all(map(torch.is_tensor, result)),
+               "return two tensors, the parameter and the buffer")
+        found, kept = (part.detach() for part in result)
+        expect(not (near(found, new) and near(kept, wanted)), "the two are swapped: the parameter comes first")
+        if not near(kept, new):
+            explain(kept, [(buffer, "the buffer is still the one from before"),
+                           (grad + momentum * new, "the buffer is not the direction of the step, which goes further"),
+                           (momentum * buffer + (1 - momentum) * grad, "the buffer is a sum of gradients, no average"),
+                           (buffer + grad, "the buffer forgets a part of itself at each step")],
+                    "the buffer is not that of momentum")
+        if not near(found, wanted):
+            explain(found, [(p, "the parameter has not moved"),
+                            (p - lr * new, "that is momentum as above: it does not look ahead"),
+                            (2 * p - wanted, "the step goes uphill"),
+                            (p - (grad + momentum * new), "how long is the step? The learning rate is missing"),
+                            (p - lr * grad, "that is SGD: the buffer has no part in the step"),
+                            (p - lr * (grad + new), "only a part of the buffer looks ahead"),
+                            (p - lr * momentum * new, "the gradient itself is missing in the step")],
+                    "the buffer is right, the parameter is not: look at the direction of the step")
+    return "the gradient, and where the buffer will carry it: PyTorch takes the same step"
+
+
+@exercise("F.3")
+def _largest_batch(largest_batch):
+    wide = {**TINY, "context_length": 64, "emb_dim": 128, "vocab_size": 500}
+    for cfg, tokens, limit in [(TINY, 12, 40), (TINY, 5, 0), (wide, 32, 9), (course.GPT_CONFIG_124M, 256, 6)]:
+        def peak(size, cfg=cfg, tokens=tokens):
+            return course.estimate_memory(cfg, size, tokens)["peak"] if size else 0
+
+        for memory, right in [((peak(limit) + peak(limit + 1)) // 2, limit), (peak(limit + 1), limit + 1)]:
+            found = as_number(call(largest_batch, dict(cfg), tokens, memory), "return a whole number", whole=True)
+            expect(found >= 0, "a batch cannot have fewer than 0 texts")
+            here = f"with {memory:,} bytes and texts of {tokens} tokens"
+            expect(found == right or right > 0, f"{here} not even one text fits, and you say {found}")
+            expect(found == right or found != memory // peak(1), f"{here} your {found} is memory over the peak of one "
+                   "text: parameters are there once, however many texts there are")
+            expect(found <= right, f"{here} {found} are too many: their peak is {peak(found):,} bytes")
+            expect(found == right or memory > peak(right), f"{here} {found} are too few: a peak of just that many "
+                                                           "bytes still fits")
+            expect(found == right, f"{here} {found} are too few: the peak of {found} is {peak(found):,} bytes only")
+    return "the largest batch whose peak fits, and 0 where none does"

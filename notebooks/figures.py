@@ -83,13 +83,14 @@ def blank(axis, width, height):
     axis.axis("off")
 
 
-def flow(steps, alt, width=9.2, height=1.15, gap=0.32):
+def flow(steps, alt, width=9.2, height=1.15, gap=0.32, text=SMALL):
     """Draw steps as a row of boxes joined by arrows, left to right.
 
     Args:
         steps: (title, detail) pairs; the detail is a live value, such as a shape, and may have several lines.
         alt: what one sees.
         width, height, gap: of the whole row, and between two boxes, in inches.
+        text: the size of the details in points.
     """
     box_width = (width + gap) / len(steps) - gap
     figure, (axis,) = canvas(width, height)
@@ -98,21 +99,22 @@ def flow(steps, alt, width=9.2, height=1.15, gap=0.32):
         x = number * (box_width + gap)
         middle = x + box_width / 2
         box(axis, x, 0, box_width, height, "", COLOURS[number % len(COLOURS)])
-        axis.text(middle, height - 0.12, title, ha="center", va="top", fontsize=NORMAL, weight="bold")
-        axis.text(middle, (height - 0.3) / 2, detail, ha="center", va="center", fontsize=SMALL, family="monospace",
+        axis.text(middle, height - 0.12, title, ha="center", va="top", fontsize=max(NORMAL, text), weight="bold")
+        axis.text(middle, (height - 0.3) / 2, detail, ha="center", va="center", fontsize=text, family="monospace",
                   linespacing=1.3)
         if number:
             arrow(axis, (x - gap + 0.03, height / 2), (x - 0.03, height / 2))
     show(figure, alt)
 
 
-def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42):
+def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, text=SMALL):
     """Draw rows of token boxes on one grid of columns, so that what stands above what can be compared.
 
     Args:
         rows: a list of `Row`.
         alt: what one sees.
         column_width, label_width, row_height: in inches.
+        text: the size of the text in points.
     """
     spans = [[token if isinstance(token, tuple) else (token, 1) for token in row.tokens] for row in rows]
     columns = max(row.start + sum(span for _, span in cells) for row, cells in zip(rows, spans, strict=True))
@@ -121,10 +123,10 @@ def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42):
     blank(axis, width, height)
     for number, (row, cells) in enumerate(zip(rows, spans, strict=True)):
         y, column = height - (number + 1) * row_height, row.start
-        axis.text(0, y + row_height / 2, row.label, ha="left", va="center", fontsize=SMALL)
-        for position, (text, span) in enumerate(cells):
+        axis.text(0, y + row_height / 2, row.label, ha="left", va="center", fontsize=text)
+        for position, (token, span) in enumerate(cells):
             box(axis, label_width + column * column_width + 0.02, y + 0.04, span * column_width - 0.04,
-                row_height - 0.08, text, row.colour, filled=position in row.marked, size=SMALL)
+                row_height - 0.08, token, row.colour, filled=position in row.marked, size=text)
             column += span
     show(figure, alt)
 
@@ -150,33 +152,38 @@ def stack(blocks, alt, width=6.4, row_height=0.44):
 
 
 def heatmaps(matrices, alt, titles=None, rows=None, columns=None, digits=2, cell=0.5, colour_map="Blues", ylabel=None,
-             xlabel=None, limits=None):
+             xlabel=None, limits=None, text=SMALL):
     """Draw matrices side by side as coloured cells; `digits=None` leaves the numbers out.
 
     Args:
         matrices: 2-dimensional tensors, (rows, columns) each.
         alt: what one sees.
-        titles, rows, columns: the titles of the pictures, and the labels of rows and columns.
+        titles: the titles of the pictures.
+        rows: the labels of the rows, one list for all pictures or one list per picture.
+        columns: the labels of the columns.
         limits: (lowest, highest) value of the colour scale; by default each picture's own.
+        text: the size of the labels in points.
     """
     titles = titles or [None] * len(matrices)
+    if not rows or isinstance(rows[0], str):
+        rows = [rows] * len(matrices)
     width = sum(matrix.shape[1] for matrix in matrices) * cell + 0.9 * len(matrices)
     figure, axes = canvas(width, max(matrix.shape[0] for matrix in matrices) * cell + 0.7, len(matrices),
                           width_ratios=[matrix.shape[1] for matrix in matrices])
-    for axis, matrix, title in zip(axes, matrices, titles, strict=True):
+    for axis, matrix, title, names in zip(axes, matrices, titles, rows, strict=True):
         values = matrix.detach().float().cpu().numpy()
         low, high = limits or (values.min(), values.max())
         image = axis.imshow(values, cmap=colour_map, vmin=low, vmax=high, aspect="equal")
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
-        axis.set_title(title, fontsize=NORMAL)
-        axis.set_xticks(range(values.shape[1]), columns or [str(i) for i in range(values.shape[1])], fontsize=SMALL,
+        axis.set_title(title, fontsize=text + 1)
+        axis.set_xticks(range(values.shape[1]), columns or [str(i) for i in range(values.shape[1])], fontsize=text,
                         rotation=45 if columns else 0, ha="right" if columns else "center")
-        axis.set_yticks(range(values.shape[0]), rows or [str(i) for i in range(values.shape[0])], fontsize=SMALL)
-        axis.set_xlabel(xlabel, fontsize=SMALL)
+        axis.set_yticks(range(values.shape[0]), names or [str(i) for i in range(values.shape[0])], fontsize=text)
+        axis.set_xlabel(xlabel, fontsize=text)
         if digits is not None:
             _write_values(axis, image, values, digits)
-    axes[0].set_ylabel(ylabel, fontsize=SMALL)
+    axes[0].set_ylabel(ylabel, fontsize=text)
     show(figure, alt)
 
 
@@ -291,18 +298,20 @@ def histograms(groups, xlabel, alt, size=(3.6, 2.5), bins=40):
     show(figure, alt)
 
 
-def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0)):
-    """Draw 2-dimensional vectors as labelled points, one colour per group name in `groups`."""
+def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0), text=SMALL):
+    """Draw 2-dimensional vectors as labelled points, one colour per group name in `groups`, both axes to one scale."""
     figure, (axis,) = canvas(*size)
     looks = {name: {"color": colour, "marker": marker}
              for name, _, colour, marker in told_apart(dict.fromkeys(groups), COLOURS, MARKERS)}
     for (x, y), label, group in zip(vectors.tolist(), labels, groups, strict=True):
         axis.scatter(x, y, s=28, **looks[group])
-        axis.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=SMALL)
+        axis.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=text)
     axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     axis.margins(0.22)
-    _label(axis, xlabel, ylabel, legend=False)
+    axis.set_aspect("equal")  # so that distances can be compared
+    axis.tick_params(labelsize=text)
+    _label(axis, xlabel, ylabel, legend=False, text=text)
     show(figure, alt)
 
 
@@ -387,11 +396,11 @@ def arrows(vectors, xlabel, ylabel, alt, circle=None, size=(3.2, 3.0)):
     show(figure, alt)
 
 
-def _label(axis, xlabel, ylabel, legend):
-    axis.set_xlabel(xlabel, fontsize=SMALL)
-    axis.set_ylabel(ylabel, fontsize=SMALL)
+def _label(axis, xlabel, ylabel, legend, text=SMALL):
+    axis.set_xlabel(xlabel, fontsize=text)
+    axis.set_ylabel(ylabel, fontsize=text)
     if legend:
-        axis.legend(fontsize=SMALL, frameon=False)
+        axis.legend(fontsize=text, frameon=False)
 
 
 def told_apart(groups, *looks):

@@ -57,20 +57,18 @@ class Answer:
         cut: bytes after which the connection breaks.
         hang: seconds of silence before the connection breaks, at `cut`.
         ranges: honour Range requests.
-        if_range: honour If-Range.
         then: called just before the answer ends.
     """
 
-    def __init__(self, body=b"", status=None, etag='"1"', headers=None, cut=None, hang=0, ranges=True, if_range=True,
+    def __init__(self, body=b"", status=None, etag='"1"', headers=None, cut=None, hang=0, ranges=True,
                  then=lambda: None):
         self.body, self.status, self.etag, self.headers = body, status, etag, headers or {}
-        self.cut, self.hang, self.ranges, self.if_range, self.then = cut, hang, ranges, if_range, then
+        self.cut, self.hang, self.ranges, self.then = cut, hang, ranges, then
 
     def start_of(self, request):
         """Return the offset that a request asks for, 0 unless it is to be honoured."""
         asked = request.headers.get("Range")
-        changed = self.if_range and request.headers.get("If-Range", self.etag) != self.etag
-        return int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges and not changed else 0
+        return int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
 
     def send(self, request, closing):
         """Answer a request; `closing` is an event that ends a silence early."""

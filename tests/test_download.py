@@ -32,7 +32,7 @@ UNKNOWN = {"size": None, "sha256": None}
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """Wait for nothing, and ask neither a proxy of this machine nor a name server."""
-    monkeypatch.setattr(gpt_download, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(gpt_download, "RETRIES", gpt_download.RETRIES.new(backoff_factor=0))
     monkeypatch.setattr(gpt_download, "TIMEOUT", (5, 1))
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv(gpt_download.MIRROR_VARIABLE, raising=False)
@@ -105,11 +105,11 @@ def test_a_good_server(serve, target):
 
 
 def test_connection_refused(target):
-    assert "Connection refused (4 tries)" in fails(target, closed_port())
+    assert "Connection refused\n" in fails(target, closed_port())
 
 
 def test_a_name_that_no_one_knows(target):
-    assert "Name or service not known (4 tries)" in fails(target, "http://nowhere.invalid/file")
+    assert "Name or service not known\n" in fails(target, "http://nowhere.invalid/file")
 
 
 def test_what_the_caller_was_handling_is_not_the_reason(target):
@@ -182,14 +182,19 @@ def test_pauses_grow_and_end(target, serve, monkeypatch):
     download.start()
     download.join(20)
     *pauses, message = pauses
-    assert pauses == [1, 2, 4] and "4 tries" in message
+    assert pauses == [2, 4] and "Connection refused" in message  # the first new try comes at once
+
+
+def test_a_server_cannot_make_us_wait_for_an_hour(target, serve):
+    server = serve(Answer(status=503, headers={"Retry-After": "3600"}), Answer(BODY))
+    succeeds(target, server.url + "/file")
 
 
 def test_two_failures_are_one_error(target, serve):
     first, backup = serve(Answer(status=500)), serve(Answer(status=403))
     message = fails(target, first.url + "/file", backup.url + "/file")
-    assert f"{first.url}/file: HTTP status 500 Internal Server Error (4 tries)" in message
-    assert f"{backup.url}/file: HTTP status 403 Forbidden (1 try)" in message
+    assert f"{first.url}/file: HTTP status 500 Internal Server Error\n" in message
+    assert f"{backup.url}/file: HTTP status 403 Forbidden\n" in message
     assert "Check the network" in message and f"by hand, as {target}" in message
 
 
@@ -205,18 +210,18 @@ def test_a_stall(target, serve):
 @pytest.mark.slow
 def test_silence_from_the_start(target, serve):
     server = serve(Answer(BODY, cut=0, hang=30))
-    assert "timed out (4 tries)" in fails(target, server.url + "/file")
+    assert "timed out" in fails(target, server.url + "/file")
+    assert len(server.seen) == 4
 
 
 def test_a_cut_line_is_resumed(target, serve):
     server = serve(Answer(BODY, cut=HALF), Answer(BODY))
     succeeds(target, server.url + "/file")
     assert server.ranges() == [None, f"bytes={HALF}-"]
-    assert server.seen[1][1]["If-Range"] == '"1"'
 
 
 def test_a_line_may_break_often_as_long_as_it_moves(target, serve, monkeypatch):
-    monkeypatch.setattr(gpt_download, "PAUSES", (0,))
+    monkeypatch.setattr(gpt_download, "RETRIES", gpt_download.RETRIES.new(total=1))
     server = serve(*(Answer(BODY, cut=n * BLOCK) for n in (1, 2, 3, 4)), Answer(BODY))
     succeeds(target, server.url + "/file")
     assert server.ranges() == [None] + [f"bytes={n * BLOCK}-" for n in (1, 2, 3, 4)]
@@ -225,7 +230,7 @@ def test_a_line_may_break_often_as_long_as_it_moves(target, serve, monkeypatch):
 def test_a_line_that_always_breaks_at_the_same_place(target, serve):
     server = serve(Answer(BODY, cut=HALF))
     message = fails(target, server.url + "/file")
-    assert "IncompleteRead" in message and "4 tries" in message
+    assert "IncompleteRead" in message and len(server.seen) == 4
     assert (target.parent / "file.part").read_bytes() == BODY[:HALF]  # for the next time
     server.answers["/file"] = [Answer(BODY)]
     succeeds(target, server.url + "/file")
@@ -234,7 +239,8 @@ def test_a_line_that_always_breaks_at_the_same_place(target, serve):
 def test_a_restart_is_no_progress(target, serve):
     """Without ranges each try begins anew: to come as far as before must not count as having moved."""
     server = serve(Answer(BODY, cut=HALF, ranges=False))
-    assert "4 tries" in fails(target, server.url + "/file")
+    fails(target, server.url + "/file")
+    assert len(server.seen) == 4
 
 
 def test_the_backup_does_not_go_on_with_bytes_from_elsewhere(target, serve):
@@ -247,7 +253,7 @@ def test_a_part_of_a_file_of_another_size(target, serve):
     """A part that was fetched before the right size was known is no beginning of the right file."""
     server = serve(Answer(OTHER + b"more", cut=HALF))
     fails(target, server.url + "/file", **UNKNOWN)
-    server.answers["/file"] = [Answer(BODY, if_range=False)]
+    server.answers["/file"] = [Answer(BODY)]
     server.seen.clear()
     succeeds(target, server.url + "/file", sha256=None)
     assert server.ranges() == [None]
@@ -256,11 +262,10 @@ def test_a_part_of_a_file_of_another_size(target, serve):
 # -------------------- Files that change between two tries --------------------
 
 
-@pytest.mark.parametrize("if_range", [True, False], ids=["If-Range honoured", "If-Range ignored"])
-def test_a_changed_file_is_fetched_from_the_start(target, serve, if_range):
-    server = serve(Answer(OTHER, cut=HALF), Answer(BODY, etag='"2"', if_range=if_range))
+def test_a_changed_file_is_fetched_from_the_start(target, serve):
+    server = serve(Answer(OTHER, cut=HALF), Answer(BODY, etag='"2"'))
     succeeds(target, server.url + "/file", **UNKNOWN)
-    assert server.ranges() == [None, f"bytes={HALF}-"] + ([] if if_range else [None])
+    assert server.ranges() == [None, f"bytes={HALF}-", None]
 
 
 def test_a_changed_size_is_a_changed_file(target, serve):
@@ -435,7 +440,7 @@ def test_a_killed_process(target, serve):
 def test_killed_between_the_last_byte_and_the_renaming(target, serve, monkeypatch):
     server = serve(Answer(BODY))
     with monkeypatch.context() as patch:
-        patch.setattr(gpt_download.PartialFile, "finish", lambda self: 1 / 0)
+        patch.setattr(gpt_download.os, "replace", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             download_file(server.url + "/file", target)
     assert not target.exists()
@@ -505,7 +510,7 @@ def test_a_full_disk(target, serve, monkeypatch):
     server = serve(Answer(BODY))
     with monkeypatch.context() as patch:
         opening(patch, errno.ENOSPC, after=HALF)
-        with pytest.raises(OSError, match="No space left on device: the disk is full; make room") as caught:
+        with pytest.raises(OSError, match="No space left on device\n.* Make room on the disk") as caught:
             download_file(server.url + "/file", target)
     assert caught.value.errno == errno.ENOSPC and not isinstance(caught.value, DownloadError)
     assert files(target) == ["file.part", "file.part.json"]
@@ -515,7 +520,7 @@ def test_a_full_disk(target, serve, monkeypatch):
 
 def test_a_folder_that_cannot_be_written(target, serve, monkeypatch):
     opening(monkeypatch, errno.EROFS)
-    with pytest.raises(OSError, match="Read-only.*cannot be written; choose another folder.*file"):
+    with pytest.raises(OSError, match="Read-only.*\n.*file cannot be written.*choose another folder"):
         download_file(serve(Answer(BODY)).url + "/file", target)
     assert not target.exists()
 
@@ -523,7 +528,7 @@ def test_a_folder_that_cannot_be_written(target, serve, monkeypatch):
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is forbidden to the administrator")
 def test_a_folder_without_permission(target, serve):
     target.parent.mkdir(mode=0o500)
-    with pytest.raises(PermissionError, match="cannot be written; choose another folder"):
+    with pytest.raises(PermissionError, match="cannot be written.*choose another folder"):
         download_file(serve(Answer(BODY)).url + "/file", target)
 
 
@@ -531,15 +536,15 @@ def test_a_folder_without_permission(target, serve):
 def test_a_file_where_a_folder_should_be(tmp_path, serve, depth):
     (tmp_path / "models").write_text("my notes on models")
     target = tmp_path.joinpath("models", *["124M"] * (depth - 1), "file")
-    with pytest.raises(OSError, match="a file is where a folder should be") as caught:
+    with pytest.raises(OSError, match="(File exists|Not a directory).*models.*\n.*move away what is in") as caught:
         download_file(serve(Answer(BODY)).url + "/file", target)
-    assert "models" in str(caught.value)
+    assert caught.value.errno in (errno.EEXIST, errno.ENOTDIR)
     assert (tmp_path / "models").read_text() == "my notes on models"
 
 
 def test_a_folder_where_a_file_should_be(target, serve):
     target.mkdir(parents=True)
-    with pytest.raises(IsADirectoryError, match="a folder is where a file should be"):
+    with pytest.raises(IsADirectoryError, match="Is a directory: .*file.*\n.*move away what is in its place"):
         download_file(serve(Answer(BODY)).url + "/file", target)
 
 
@@ -610,12 +615,11 @@ def test_the_environment_names_the_mirror(mirror, tmp_path, monkeypatch):
     assert len(mirror.seen) == 7
 
 
-def test_an_argument_beats_the_environment(monkeypatch):
-    assert gpt_download.base_addresses() == list(gpt_download.BASE_URLS)
-    monkeypatch.setenv("GPT2_MIRROR", "http://a http://b")
-    assert gpt_download.base_addresses() == ["http://a", "http://b"]
-    assert gpt_download.base_addresses("http://c") == ["http://c"]
-    assert gpt_download.base_addresses(("http://d", "http://e")) == ["http://d", "http://e"]
+@pytest.mark.parametrize("as_argument", [str, lambda url: (closed_port(), url)], ids=["one", "several"])
+def test_an_argument_beats_the_environment(mirror, tmp_path, monkeypatch, as_argument):
+    monkeypatch.setenv("GPT2_MIRROR", closed_port())
+    download_and_load_gpt2("355M", tmp_path, base_urls=as_argument(mirror.url))
+    assert len(mirror.seen) == 7
 
 
 def test_the_error_says_where_and_which(tmp_path):
@@ -702,7 +706,7 @@ def test_another_kind_of_checkpoint(origin):
 def test_without_tensorflow(mirror, tmp_path, monkeypatch):
     """Known before the first byte is fetched."""
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(ImportError, match="pip install tensorflow.*load_gpt2_from_safetensors"):
+    with pytest.raises(ImportError, match="pip install tensorflow.*put model.safetensors"):
         download_and_load_gpt2("355M", tmp_path, base_urls=mirror.url)
     assert mirror.seen == []
 
@@ -745,5 +749,5 @@ except ImportError as error:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120,
                           env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])})
     assert (done.returncode, done.stderr) == (0, "")
-    assert "TensorFlow does not start on this machine; use load_gpt2_from_safetensors" in done.stdout
+    assert "TensorFlow does not start on this machine; put model.safetensors" in done.stdout
     assert done.stdout.endswith("was compiled to use AVX instructions, but these aren't available.\n")

@@ -39,6 +39,57 @@ def second_copy_of(module):
 learner = second_copy_of(course)
 
 
+# 1.1
+
+
+def choices(chances, invert=lambda mean: 1 / mean):
+    return invert(math.prod(chance ** (1 / len(chances)) for chance in chances))
+
+
+def choices_by_logarithms(chances):
+    return np.exp(-np.mean(np.log(chances)))
+
+
+def choices_at_the_end(chances):
+    return 1 / math.prod(chances) ** (1 / len(chances))
+
+
+def choices_without_an_end(chances):
+    product = math.prod(chances)
+    return product ** (-1 / len(chances)) if product else math.inf
+
+
+# 1.2
+
+
+def gap_fillers(tokens, left, right):
+    places = range(1, len(tokens) - 1)
+    return Counter(tokens[i] for i in places if tokens[i - 1] == left and tokens[i + 1] == right)
+
+
+def gap_fillers_in_a_dict(tokens, left, right):
+    counts = dict.fromkeys(tokens, 0)
+    for before, middle, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        counts[middle] += (before, after) == (left, right)
+    return counts
+
+
+def gap_fillers_by_a_pattern(tokens, left, right):
+    return Counter(re.findall(f"{left} (.) {right}", " ".join(tokens)))  # loses a gap that shares a side with another
+
+
+# 1.3
+
+
+def training_days(weights, tokens, cards, per_second, used):
+    return 6 * weights * tokens / (cards * per_second * used * 24 * 3600)
+
+
+def change_days(change):
+    return lambda weights, tokens, cards, per_second, used: (
+        change(training_days(weights, tokens, cards, per_second, used), cards, used))
+
+
 # 2.1
 
 
@@ -242,6 +293,31 @@ def build_with_a_number(cfg, embedding_rate, attention_rate, shortcut_rate):
     model = learner.GPTModel(cfg)
     model.drop_emb = embedding_rate
     return model
+
+
+# 5.7
+
+
+def surprises(logits, targets):
+    return -torch.log_softmax(logits, dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def surprises_by_cross_entropy(logits, targets):
+    flat = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
+    return flat.reshape(targets.shape)
+
+
+def surprises_in_two_steps(logits, targets):
+    return -torch.softmax(logits, dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1).log()
+
+
+def surprises_over_tokens(logits, targets):
+    return -torch.log_softmax(logits, dim=1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+
+
+def surprises_in_place(logits, targets):
+    logits -= logits.logsumexp(dim=-1, keepdim=True)
+    return -logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
 
 # 5.1
@@ -548,13 +624,88 @@ def winning_size_or(otherwise):
     return lambda sizes, cpu, gpu: winning_size(sizes, cpu, gpu) or otherwise
 
 
+# F.1
+
+
+def tokens_in(cfg, hours, peak_flops_per_second, share, seconds=3600, training=True):
+    flops = hours * seconds * peak_flops_per_second * share
+    tokens = cfg["context_length"]
+    return flops / (course.count_flops(cfg, 1, tokens, training=training) / tokens)
+
+
+def tokens_of_whole_texts(cfg, hours, peak_flops_per_second, share):
+    one_text = course.count_flops(cfg, 1, cfg["context_length"])
+    return int(3600 * hours * share * peak_flops_per_second // one_text) * cfg["context_length"]
+
+
+def tokens_by_napkin(cfg, hours, peak, share):
+    return 3600 * hours * peak * share / (6 * course.count_parameters(cfg))
+
+
+def tokens_one_by_one(cfg, hours, peak, share):
+    return 3600 * hours * peak * share / course.count_flops(cfg, 1, 1)
+
+
+# F.2
+
+
+def nesterov_step(p, grad, buffer, lr, momentum):
+    buffer = momentum * buffer + grad
+    return p - lr * (grad + momentum * buffer), buffer
+
+
+def nesterov_in_place(p, grad, buffer, lr, momentum):
+    buffer.mul_(momentum).add_(grad)
+    p.sub_(grad, alpha=lr).sub_(buffer, alpha=lr * momentum)
+    return [p, buffer]
+
+
+def change_nesterov(change):
+    """Return a wrong `nesterov_step`: what it returns is a function of (p, grad, buffer, new buffer, lr, momentum)."""
+    return lambda p, g, b, lr, m: change(p, g, b, m * b + g, lr, m)
+
+
+# F.3
+
+
+def largest_batch(cfg, num_tokens, memory, fits=lambda peak, memory: peak <= memory):
+    size = 0
+    while fits(course.estimate_memory(cfg, size + 1, num_tokens)["peak"], memory):
+        size += 1
+    return size
+
+
+def largest_batch_by_halving(cfg, num_tokens, memory):
+    low, high = 0, 1024
+    while high - low > 1:
+        middle = (low + high) // 2
+        if course.estimate_memory(cfg, middle, num_tokens)["peak"] <= memory:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def batch_by_division(cfg, num_tokens, memory):
+    return memory // course.estimate_memory(cfg, 1, num_tokens)["peak"]
+
+
+def batch_by_activations(cfg, num_tokens, memory):
+    one = course.estimate_memory(cfg, 1, num_tokens)
+    return max(0, int((memory - 4 * one["parameters"]) // one["activations"]))
+
+
 # All attempts
 
+GAPS = {"max_length": 3, "stride": 7}  # the third loader of 2.2
 
 RIGHT = [
+    ("1.1", choices), ("1.1", choices_by_logarithms),
+    ("1.2", gap_fillers), ("1.2", gap_fillers_in_a_dict),
+    ("1.3", training_days), ("1.3", change_days(lambda days, *_: np.float64(days))),
     ("2.1", spell_out), ("2.1", spell_out_by_bytes),
-    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": 2}),
-    ("2.2", {"stride": np.int64(2), "max_length": np.int64(2)}, dict(stride=2, max_length=8)),
+    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": 2}, {"max_length": 3, "stride": 7}),
+    ("2.2", {"stride": np.int64(2), "max_length": np.int64(2)}, dict(stride=2, max_length=8), GAPS),
     ("3.1", copy_weights), ("3.1", copy_in_place), ("3.1", copy_by_dict),
     ("3.2", 1), ("3.2", np.int64(2) // 2), ("3.2", torch.tensor(1)),
     ("3.3", attention()), ("3.3", learner.MultiHeadAttention(768, 768, 1024, dropout=0.0, num_heads=12).eval()),
@@ -562,6 +713,7 @@ RIGHT = [
     ("4.1", count_parameters), ("4.1", count_with_numpy), ("4.1", count_with_tensors),
     ("4.2", CONFIGS), ("4.2", {name: {**cfg, "drop_rate": 0.0, "name": name} for name, cfg in CONFIGS.items()}),
     ("4.3", build_with_dropouts), ("4.3", build_with_new_layers),
+    ("5.7", surprises), ("5.7", surprises_by_cross_entropy),
     ("5.1", sampled_share), ("5.1", share_one_by_one), ("5.1", share_with_numpy),
     ("5.2", pick(0.1, 3), pick(5, 9)), ("5.2", pick(torch.tensor(0.0), np.int64(9)), pick(3.0, None)),
     ("5.2", pick(100.0, 1), pick(50, 6)),
@@ -573,8 +725,38 @@ RIGHT = [
     ("A.2", gradients), ("A.2", gradients_in_one_formula), ("A.2", gradients_by_trying),
     ("A.3", parameters_by_widths), ("A.3", parameters_with_numpy), ("A.3", parameters_by_building),
     ("A.4", winning_size), ("A.4", winning_size_with_numpy),
+    ("F.1", tokens_in), ("F.1", tokens_of_whole_texts), ("F.1", lambda *budget: np.float64(tokens_in(*budget))),
+    ("F.2", nesterov_step), ("F.2", nesterov_in_place),
+    ("F.3", largest_batch), ("F.3", largest_batch_by_halving), ("F.3", lambda *case: np.int64(largest_batch(*case))),
 ]
 WRONG = [
+    ("1.1", "that is the mean of the probabilities", partial(choices, invert=lambda mean: mean)),
+    ("1.1", "root is missing", lambda chances: 1 / math.prod(chances)),
+    ("1.1", "two words only", lambda chances: 1 / math.sqrt(math.prod(chances))),
+    ("1.1", "mean of a sum", lambda chances: len(chances) / sum(chances)),
+    ("1.1", "first the mean", lambda chances: np.mean([1 / chance for chance in chances])),
+    ("1.1", "stay near 1", choices_at_the_end), ("1.1", "not 5", lambda chances: 5.0),
+    ("1.1", "stay near 1", choices_without_an_end),
+    ("1.1", "a page of words", lambda chances: choices(chances[:5])), ("1.1", "one number", lambda chances: chances),
+    ("1.2", "right side is not used", lambda tokens, a, b: Counter(y for x, y in pairwise(tokens) if x == a)),
+    ("1.2", "left side is not used", lambda tokens, a, b: Counter(x for x, y in pairwise(tokens) if y == b)),
+    ("1.2", "there is no d", lambda tokens, left, right: gap_fillers(tokens, right, left)),
+    ("1.2", "not how often", lambda tokens, left, right: dict.fromkeys(gap_fillers(tokens, left, right), 1)),
+    ("1.2", "you miss", gap_fillers_by_a_pattern),
+    ("1.2", "not a list", lambda tokens, left, right: list(gap_fillers(tokens, left, right))),
+    ("1.2", "not a set", lambda tokens, left, right: set(gap_fillers(tokens, left, right))),
+    ("1.3", "that is hours", change_days(lambda days, *_: 24 * days)),
+    ("1.3", "that is seconds", change_days(lambda days, *_: 86400 * days)),
+    ("1.3", "that is years", change_days(lambda days, *_: days / 365)),
+    ("1.3", "how many operations", change_days(lambda days, *_: days / 6)),
+    ("1.3", "learning from it", change_days(lambda days, *_: days / 3)),
+    ("1.3", "the guess before it", change_days(lambda days, *_: days * 2 / 3)),
+    ("1.3", "at the same time", change_days(lambda days, cards, _: days * cards)),
+    ("1.3", "more cards need less", change_days(lambda days, cards, _: days * cards**2)),
+    ("1.3", "in part only", change_days(lambda days, _, used: days * used)),
+    ("1.3", "the less of a card", change_days(lambda days, _, used: days * used**2)),
+    ("1.3", "is not right", change_days(lambda days, *_: days + 1)),
+    ("1.3", "one number", change_days(lambda days, *_: f"{days} days")),
     ("2.1", "one id decoded alone", spell(pieces=lambda ids, text: list(text))),
     ("2.1", "a space is part of a token", spell(pieces=lambda ids, text: [BPE.decode([i]).strip() for i in ids])),
     ("2.1", "to a text, not to a bytes", spell(pieces=lambda ids, text: BPE.decode_tokens_bytes(ids))),
@@ -588,15 +770,23 @@ WRONG = [
     ("2.1", "does your function use its argument", lambda text: spell_out("Akwirw ier")),
     ("2.1", "is its `return` missing", lambda text: print(end=spell_out(text)[2][:0])),
     ("2.1", "without calling it, not a tuple", spell_out("Akwirw ier")),
-    ("2.2", "first loader: your rows are longer", dict(max_length=4, stride=2), dict(max_length=8, stride=2)),
-    ("2.2", "second loader: your rows are shorter", dict(max_length=2, stride=2), dict(max_length=4, stride=2)),
-    ("2.2", "second loader: .* too late .* stride", dict(max_length=2, stride=2), dict(max_length=8, stride=8)),
-    ("2.2", "first loader: .* too early .* stride", dict(max_length=2, stride=1), dict(max_length=8, stride=2)),
-    ("2.2", "each loader has the other's", dict(max_length=8, stride=2), dict(max_length=2, stride=2)),
-    ("2.2", "second loader: max_length and stride may be", dict(max_length=2, stride=2), dict(max_length=2, stride=8)),
-    ("2.2", "positive whole numbers", dict(max_length=0, stride=2), dict(max_length=8, stride=2)),
-    ("2.2", "positive whole numbers", dict(max_length=2, stride=2), dict(max_length="8", stride=2)),
-    ("2.2", "give a dict with", (2, 2), (8, 2)), ("2.2", "give a dict with", {"length": 2}, {"length": 8}),
+    ("2.2", "first loader: your rows are longer", dict(max_length=4, stride=2), dict(max_length=8, stride=2), GAPS),
+    ("2.2", "second loader: your rows are shorter", dict(max_length=2, stride=2), dict(max_length=4, stride=2), GAPS),
+    ("2.2", "second loader: .* too late .* stride", dict(max_length=2, stride=2), dict(max_length=8, stride=8), GAPS),
+    ("2.2", "first loader: .* too early .* stride", dict(max_length=2, stride=1), dict(max_length=8, stride=2), GAPS),
+    ("2.2", "third loader: .* too early .* stride", dict(max_length=2, stride=2), dict(max_length=8, stride=2),
+     dict(max_length=3, stride=3)),
+    ("2.2", "third loader: your rows are longer", dict(max_length=2, stride=2), dict(max_length=8, stride=2),
+     dict(max_length=4, stride=6)),
+    ("2.2", "third loader: max_length and stride are", dict(max_length=2, stride=2), dict(max_length=8, stride=2),
+     dict(max_length=7, stride=3)),
+    ("2.2", "each loader has the other's", dict(max_length=8, stride=2), dict(max_length=2, stride=2), GAPS),
+    ("2.2", "second loader: max_length and stride are", dict(max_length=2, stride=2), dict(max_length=2, stride=8),
+     GAPS),
+    ("2.2", "positive whole numbers", dict(max_length=0, stride=2), dict(max_length=8, stride=2), GAPS),
+    ("2.2", "positive whole numbers", dict(max_length=2, stride=2), dict(max_length="8", stride=2), GAPS),
+    ("2.2", "give a dict with", (2, 2), (8, 2), (3, 7)),
+    ("2.2", "give a dict with", {"length": 2}, {"length": 8}, {"length": 3}),
     ("3.1", "transposed", partial(copy_weights, change=lambda weight: weight)),
     ("3.1", "changing the shape is not", partial(copy_weights, change=lambda weight: weight.reshape(4, 3))),
     ("3.1", "W_key .* what it was before", partial(copy_weights, names=["W_query"])),
@@ -648,6 +838,15 @@ WRONG = [
     ("4.3", "change a copy", build_and_change_cfg), ("4.3", "other sizes", build_the_notebooks),
     ("4.3", "return a GPTModel, not a dict", lambda cfg, *_: cfg), ("4.3", "cannot assign", build_with_a_number),
     ("4.3", "raised TypeError", lambda cfg: build_with_dropouts(cfg, 0.1, 0.1, 0.1)),
+    ("5.7", "mind the sign", lambda logits, targets: -surprises(logits, targets)),
+    ("5.7", "the log is missing", lambda logits, targets: torch.exp(-surprises(logits, targets))),
+    ("5.7", "bits", lambda logits, targets: surprises(logits, targets) / math.log(2)),
+    ("5.7", "without the average", lambda logits, targets: surprises(logits, targets).mean()),
+    ("5.7", "some p has become 0", surprises_in_two_steps), ("5.7", "over the vocabulary", surprises_over_tokens),
+    ("5.7", "no softmax", lambda logits, targets: -logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)),
+    ("5.7", "changes the logits", surprises_in_place), ("5.7", "a tensor, not a list", lambda *_: [1.0, 2.0]),
+    ("5.7", "must be that of the targets", lambda logits, targets: surprises(logits, targets).flatten()),
+    ("5.7", "not the surprises", lambda logits, targets: surprises(logits, targets) + 1),
     ("5.1", "do you use yours", lambda logits, temperature, index, n: sampled_share(logits, 1.0, index, n)),
     ("5.1", "does the opposite", lambda logits, t, index, n: sampled_share(logits, 1 / t, index, n)),
     ("5.1", "no count divided by n", share_of_probability), ("5.1", "no count divided by n", share_of_a_thousand),
@@ -745,25 +944,62 @@ WRONG = [
     ("A.4", "loses at the largest", lambda s, c, g: winning_size(s, c, g) or (8 if g and g[0] < c[0] else 0)),
     ("A.4", "without a GPU", lambda s, c, g: winning_size(s, c, g) if g else max(s)),
     ("A.4", "raised IndexError", lambda s, c, g: winning_size(s, c, g) if g[0] else 0),
+    ("F.1", "the time is in hours", partial(tokens_in, seconds=1)),
+    ("F.1", "goes backward as well", partial(tokens_in, training=False)),
+    ("F.1", "where is the share", lambda cfg, hours, peak, share: tokens_in(cfg, hours, peak, 1)),
+    ("F.1", "must mean fewer tokens", lambda cfg, hours, peak, share: tokens_in(cfg, hours, peak, 1 / share)),
+    ("F.1", "those are texts", lambda cfg, *budget: tokens_in(cfg, *budget) / cfg["context_length"]),
+    ("F.1", "divided among its tokens", lambda cfg, *budget: tokens_in(cfg, *budget) * cfg["context_length"]),
+    ("F.1", "that is the napkin", tokens_by_napkin), ("F.1", "read full contexts", tokens_one_by_one),
+    ("F.1", "those are the FLOPs", lambda cfg, hours, peak, share: 3600 * hours * peak * share),
+    ("F.1", "go step by step", lambda cfg, hours, peak, share: tokens_in(cfg, hours, peak, share / 60)),
+    ("F.1", "some tokens", lambda *budget: 0), ("F.1", "return one number", lambda *budget: [tokens_in(*budget)]),
+    ("F.2", "does not look ahead", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * new, new))),
+    ("F.2", "does not look ahead", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * (g + m * b), new))),
+    ("F.2", "uphill", change_nesterov(lambda p, g, b, new, lr, m: (p + lr * (g + m * new), new))),
+    ("F.2", "learning rate is missing", change_nesterov(lambda p, g, b, new, lr, m: (p - g - m * new, new))),
+    ("F.2", "that is SGD", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * g, new))),
+    ("F.2", "only a part", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * (g + new), new))),
+    ("F.2", "gradient itself", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * m * new, new))),
+    ("F.2", "has not moved", change_nesterov(lambda p, g, b, new, lr, m: (p, new))),
+    ("F.2", "look at the direction", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * 2 * new, new))),
+    ("F.2", "from before", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * (g + m * new), b))),
+    ("F.2", "goes further", change_nesterov(lambda p, g, b, new, lr, m: (p - lr * (g + m * new), g + m * new))),
+    ("F.2", "no average", lambda p, g, b, lr, m: nesterov_step(p, (1 - m) * g, b, lr, m)),
+    ("F.2", "forgets a part", lambda p, g, b, lr, m: nesterov_step(p, g, b / m, lr, m)),
+    ("F.2", "swapped", lambda *step: nesterov_step(*step)[::-1]),
+    ("F.2", "return two tensors", lambda *step: nesterov_step(*step)[0]),
+    ("F.3", "parameters are there once", batch_by_division), ("F.3", "are too many", batch_by_activations),
+    ("F.3", "are too many", lambda *case: largest_batch(*case) + 1),
+    ("F.3", "are too few", lambda *case: max(largest_batch(*case) - 1, 0)),
+    ("F.3", "not even one text fits", lambda *case: max(largest_batch(*case), 1)),
+    ("F.3", "still fits", partial(largest_batch, fits=lambda peak, memory: peak < memory)),
+    ("F.3", "fewer than 0", lambda *case: -1), ("F.3", "whole number", lambda *case: float(largest_batch(*case))),
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
-    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": ...}),
+    ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": 2}, {"max_length": 3, "stride": ...}),
+    ("1.2", lambda tokens, left, right: [token for token in ...]), ("1.3", lambda *numbers: 6 * ...),
     ("4.2", {**CONFIGS, "xl": ...}), ("4.2", {**CONFIGS, "xl": config(1600, ..., 25)}),
     ("4.3", lambda cfg, *rates: learner.GPTModel(...)), ("5.1", lambda logits, t, index, n: logits / ...),
     ("5.2", pick(0.1, 9), pick(..., 9)), ("5.3", [GREEDY, ...]), ("5.3", [GREEDY, pick(1.0, ...)]),
     ("5.4", lambda path, model, optimizer, loader: [..., ...]), ("5.5", lambda gpt, train, val, device: (0.0, ...)),
     ("5.6", lambda settings: config_from_settings(settings, qkv_bias=...)), ("A.2", lambda x, y, w, b: (..., ...)),
     ("A.4", lambda sizes, cpu_seconds, gpu_seconds: [size for size in ...]),
+    ("F.1", lambda cfg, hours, peak, share: hours * ...), ("F.2", lambda p, grad, buffer, lr, momentum: (p, ...)),
 ]
 SOLUTIONS = {  # what no message may contain
+    "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
     "2.1": r"\w*code\(", "2.2": r"\d", "3.1": r"\.T\b|\.mT|\.t\(|transpose\(", "3.2": r"\b1\b",
     "3.3": r"2,?360,?064|MultiHeadAttention\(", "4.1": r"\b51\b|\b26\b|2,?360,?064|numel|nelement",
     "4.2": r"406,?212|838,?220|1,?637,?792|\b(1024|1280|1600)\b", "4.3": r"\.p\b|Dropout\(",
+    "5.7": r"log_softmax|gather|cross_entropy",
     "5.1": r"multinomial|softmax|probabilit(y|ies) (is|are) ", "5.2": r"top_k\W+1\b|temperature\W+0\b",
     "5.3": r"'?top_k'?\W+1\b", "5.4": r"load_|zero_grad|\.step|\d\.\d", "5.5": r"eval\(|eval_mode|no_grad|\d\.\d",
-    "5.6": r"settings\[", "A.1": r"version\(|\bexcept\b", "A.2": r"2 ?[·*]|1 ?[-−]|cosh",
-    "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b", "A.4": r"revers|last|before",
+    "5.6": r"settings\[", "A.1": r"version\(|\bexcept\b",
+    "A.2": r"2 ?[·*]|1 ?[-−]|cosh", "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b", "A.4": r"revers|last|before",
+    "F.1": r"count_flops|\* ?3600|3600 ?\*", "F.2": r"[-+*] ?(lr|grad|buffer|momentum)",
+    "F.3": r"estimate_memory|while",
 }
 
 
@@ -837,7 +1073,7 @@ def test_code_that_fails_is_reported():
 
 
 def test_a_check_with_the_wrong_number_of_answers():
-    expected = 'this exercise is checked with check("2.2", first, second)'
+    expected = 'this exercise is checked with check("2.2", first, second, third)'
     assert exercises.judge("2.2", {"max_length": 2, "stride": 2}) == ("not yet", expected)
 
 

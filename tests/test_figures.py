@@ -37,3 +37,21 @@ def test_nothing_is_left_out_of_a_figure(kind, monkeypatch):
         assert set(names[:-1]) <= set(named)
     with pytest.raises(ValueError, match=f"can tell {len(names) - 1} groups apart, got {len(names)}: group0, group1, "):
         DRAWINGS[kind](names)
+
+
+def test_distances_between_points_are_true(monkeypatch):
+    """An inch to the right was less than an inch up, and a caption asked for the nearest point."""
+    shown = []
+    monkeypatch.setattr(figures, "show", lambda figure, alt: shown.append(figure))
+    figures.points(torch.tensor([[-9.0, 0.0], [9.0, 1.0]]), ["a", "b"], ["x", "x"], "x", "y", "alt")
+    assert shown[0].axes[0].get_aspect() == 1
+
+
+def test_each_heatmap_may_have_row_labels_of_its_own(monkeypatch):
+    """Positions were labelled with the tokens of the matrix beside them."""
+    shown = []
+    monkeypatch.setattr(figures, "show", lambda figure, alt: shown.append(figure))
+    for rows in (["a", "b"], [["a", "b"], ["0", "1"]], None):
+        figures.heatmaps([torch.eye(2), torch.eye(2)], "alt", rows=rows)
+    labels = [[[text.get_text() for text in axis.get_yticklabels()] for axis in figure.axes] for figure in shown]
+    assert labels == [[["a", "b"]] * 2, [["a", "b"], ["0", "1"]], [["0", "1"]] * 2]

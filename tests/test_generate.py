@@ -86,13 +86,13 @@ def test_draws_follow_the_probabilities(tiny_model):
 def test_a_finished_row_stays_finished_while_others_go_on():
     model = Scripted([1, 2, 9, 4, 5, 6, 7, 9, 3, 3])  # 0 1 2 end; 3 4 5 6 7 end; after the end token would come 3
     out = course.generate(model, torch.tensor([[0], [3]]), 10, 100, eos_id=9)
-    assert out.tolist() == [[0, 1, 2, 9, 9], [3, 4, 5, 6, 7]]
+    assert out.tolist() == [[0, 1, 2, 9, 9, 9], [3, 4, 5, 6, 7, 9]]
 
 
-def test_one_prompt_stops_before_its_end_token():
+def test_one_prompt_stops_with_its_end_token():
     model = Scripted([1, 2, 9, 4, 5, 6, 7, 9, 3, 3])
-    assert course.generate(model, torch.tensor([[0]]), 10, 100, eos_id=9).tolist() == [[0, 1, 2]]
-    assert course.generate(model, torch.tensor([[2]]), 10, 100, eos_id=9).tolist() == [[2]]
+    assert course.generate(model, torch.tensor([[0]]), 10, 100, eos_id=9).tolist() == [[0, 1, 2, 9]]
+    assert course.generate(model, torch.tensor([[2]]), 10, 100, eos_id=9).tolist() == [[2, 9]]
 
 
 def test_without_an_end_token_nothing_stops():
@@ -144,10 +144,13 @@ def test_what_a_row_means_does_not_depend_on_its_neighbours():
     model = Scripted([1, 2, 9, 4, 5, 6, 7, 9, 3, 3])  # 0 1 2 end; 3 4 5 6 7 end; 8 3 4 5 6 7 end
     starts = [0, 3, 8, 9, 2, 7]
     alone = [course.generate(model, torch.tensor([[start]]), 6, 100, eos_id=9)[0, 1:] for start in starts]
-    assert [row.tolist() for row in alone] == [[1, 2], [4, 5, 6, 7], [3, 4, 5, 6, 7], [3, 4, 5, 6, 7], [], []]
+    assert [row.tolist() for row in alone] == [[1, 2, 9], [4, 5, 6, 7, 9], [3, 4, 5, 6, 7, 9], [3, 4, 5, 6, 7, 9], [9],
+                                               [9]]
     for others in [[0, 2], [0, 3, 8, 9], [2, 7], [7, 3, 0], starts]:
         together = course.generate(model, torch.tensor(others)[:, None], 6, 100, eos_id=9)[:, 1:]
         for start, row in zip(others, together, strict=True):
-            assert torch.equal(course.until_end(row, 9), alone[starts.index(start)])
+            wanted = alone[starts.index(start)]
+            assert torch.equal(row[: len(wanted)], wanted) and (row[len(wanted) :] == 9).all()
+            assert torch.equal(course.until_end(row, 9), wanted[:-1])
     assert course.until_end(torch.tensor([5, 7, 9, 9]), 9).tolist() == [5, 7]
     assert course.until_end(torch.tensor([5, 7]), 9).tolist() == [5, 7]

@@ -259,8 +259,10 @@ def test_a_model_without_bias(tiny):
 
 def test_assign_names_the_parameter():
     left = torch.nn.Parameter(torch.zeros(2, 3))
-    assign(left, np.ones((3, 2), dtype=np.float32).T, "it")
+    assert assign(left, np.ones((3, 2), dtype=np.float32).T, "it") is left
     assert left.sum() == 6
+    with pytest.raises(ValueError, match=r"the parameter has the shape \(2, 3\)"):
+        assign(left, np.ones((3, 2), dtype=np.float32))
     with pytest.raises(ValueError, match=r"it has the shape \(2, 3\) in the model and \(3, 2\) in the checkpoint"):
         assign(left, np.ones((3, 2), dtype=np.float32), "it")
 
@@ -275,6 +277,24 @@ def test_model_configs():
     assert counts == [124_439_808, 354_823_168, 774_030_080, 1_557_611_200]
     assert list(model_configs) == ["gpt2-small (124M)", "gpt2-medium (355M)", "gpt2-large (774M)", "gpt2-xl (1558M)"]
     assert 4 * counts[0] == gpt_download.KNOWN_SIZES["124M"][gpt_download.DATA_FILE]
+
+
+@pytest.mark.parametrize("column", ["ours", "openai", "hf", "fused"])
+def test_the_table_of_names(column):
+    """Each column has all the weights of the model it belongs to, and no other name."""
+    cfg = {"vocab_size": 11, "context_length": 7, "emb_dim": 4, "n_heads": 2, "n_layers": 2}
+    settings = {"n_vocab": 11, "n_ctx": 7, "n_embd": 4, "n_head": 2, "n_layer": 2}
+    ours = [name for name, _ in make_ours(cfg).named_parameters()]
+    fast = course.GPTModelFast({**cfg, "drop_rate": 0.0, "qkv_bias": True})
+    wanted = {
+        "ours": ours,
+        "openai": [name.removeprefix("model/") for name in gpt_download.expected_shapes(settings)],
+        "hf": [name.removeprefix("transformer.") for name in make_theirs(cfg, seed=0).state_dict()],
+        "fused": [name for name, _ in fast.named_parameters()],
+    }[column]
+    names = course.weight_names(column, n_layers=2)
+    assert sorted(names) == sorted(wanted)
+    assert sorted(sum(names.values(), [])) == sorted(set(ours) - ({"out_head.weight"} if column == "openai" else set()))
 
 
 # -------------------- Safetensors --------------------
@@ -352,5 +372,23 @@ def test_what_is_no_gpt2(tmp_path, state):
 
 def test_without_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ImportError, match="pip install safetensors.*download_and_load_gpt2"):
+    with pytest.raises(ImportError, match="pip install safetensors"):
         gpt_download.load_gpt2_from_safetensors(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["124M", "."])
+def test_safetensors_at_hand_are_used_by_themselves(tmp_path, state, monkeypatch, folder):
+    """Without TensorFlow and without a network, as on a laptop where TensorFlow does not install."""
+    monkeypatch.setitem(gpt_download.MODEL_SIZES, "124M", 2)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    (tmp_path / folder).mkdir(exist_ok=True)
+    save_file(state, tmp_path / folder / "model.safetensors")
+    settings, params = gpt_download.download_and_load_gpt2("124M", tmp_path, base_urls="http://nowhere.invalid")
+    assert settings["n_layer"] == len(params["blocks"]) == 2
+    np.testing.assert_array_equal(params["wte"], state["wte.weight"])
+
+
+def test_safetensors_of_another_size_are_not_used(tmp_path, state):
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="model.safetensors has 2 blocks, GPT-2 355M has 24; put it into a folder"):
+        gpt_download.download_and_load_gpt2("355M", tmp_path, base_urls="http://nowhere.invalid")

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
 import previous_chapters as course
+from chapters import appendix_F2_learning as optimizers
 from conftest import TINY
 from helpers import CPU, output_of, train_step
 
@@ -211,7 +212,7 @@ def peak_of_training(cfg, batch_size, num_tokens, optimizer, dtype=torch.float32
 
 @every_config
 @pytest.mark.parametrize("batch_size", [1, 6])
-@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, course.AdamW], ids=["PyTorch's", "ours"])
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, optimizers.AdamW], ids=["PyTorch's", "ours"])
 def test_the_peak_is_within_10_percent(name, batch_size, optimizer):
     cfg, num_tokens = CONFIGS[name]
     measured = peak_of_training(cfg, batch_size, num_tokens, optimizer)
@@ -219,8 +220,8 @@ def test_the_peak_is_within_10_percent(name, batch_size, optimizer):
 
 
 @pytest.mark.parametrize(("name", "optimizer"), [
-    ("sgd", course.SGD), ("momentum", course.Momentum), ("adagrad", course.AdaGrad), ("rmsprop", course.RMSProp),
-    ("adam", course.Adam), ("adamw", course.AdamW),
+    ("sgd", optimizers.SGD), ("momentum", optimizers.Momentum), ("adagrad", optimizers.AdaGrad),
+    ("rmsprop", optimizers.RMSProp), ("adam", optimizers.Adam), ("adamw", optimizers.AdamW),
 ])
 def test_the_peak_of_each_optimizer(name, optimizer):
     cfg, num_tokens = CONFIGS["wide"]
@@ -235,7 +236,7 @@ def test_the_peak_of_each_optimizer(name, optimizer):
 
 def test_the_peak_in_bf16():
     cfg, num_tokens = CONFIGS["many words"]
-    measured = peak_of_training(cfg, 4, num_tokens, course.AdamW, torch.bfloat16)
+    measured = peak_of_training(cfg, 4, num_tokens, optimizers.AdamW, torch.bfloat16)
     estimate = course.estimate_memory(cfg, 4, num_tokens, dtype=torch.bfloat16)
     assert estimate["peak"] == pytest.approx(measured, rel=0.1)
 
@@ -244,7 +245,7 @@ def test_the_measured_peak_is_the_allocators(tmp_path):
     """PyTorch's profiler sees every allocation on a CPU, also those inside an operation."""
     cfg, num_tokens = CONFIGS["many words"]
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
-        peak = peak_of_training(cfg, 2, num_tokens, course.AdamW)
+        peak = peak_of_training(cfg, 2, num_tokens, optimizers.AdamW)
     profiler.export_chrome_trace(str(tmp_path / "trace.json"))
     events = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
     allocated = [event["args"]["Total Allocated"] for event in events if event.get("name") == "[memory]"]
@@ -298,7 +299,7 @@ def test_the_peak_on_a_gpu(batch_size, change):
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     model = course.GPTModel(cfg).to(device)
-    optimizer = course.AdamW(model.parameters())
+    optimizer = optimizers.AdamW(model.parameters())
     for _ in range(2):
         train_step(model, optimizer, *batch_of(cfg, batch_size, 512, device))
     measured = torch.cuda.max_memory_allocated() - before
@@ -309,12 +310,12 @@ def test_the_peak_on_a_gpu(batch_size, change):
 
 
 PAIRS = [
-    (course.SGD, torch.optim.SGD, {"lr": 0.05}),
-    (course.Momentum, torch.optim.SGD, {"lr": 0.01, "momentum": 0.9}),
-    (course.AdaGrad, torch.optim.Adagrad, {"lr": 0.01}),
-    (course.RMSProp, torch.optim.RMSprop, {"lr": 0.001, "alpha": 0.95}),
-    (course.Adam, torch.optim.Adam, {"lr": 0.001, "betas": (0.8, 0.99)}),
-    (course.AdamW, torch.optim.AdamW, {"lr": 0.001, "betas": (0.8, 0.99)}),
+    (optimizers.SGD, torch.optim.SGD, {"lr": 0.05}),
+    (optimizers.Momentum, torch.optim.SGD, {"lr": 0.01, "momentum": 0.9}),
+    (optimizers.AdaGrad, torch.optim.Adagrad, {"lr": 0.01}),
+    (optimizers.RMSProp, torch.optim.RMSprop, {"lr": 0.001, "alpha": 0.95}),
+    (optimizers.Adam, torch.optim.Adam, {"lr": 0.001, "betas": (0.8, 0.99)}),
+    (optimizers.AdamW, torch.optim.AdamW, {"lr": 0.001, "betas": (0.8, 0.99)}),
 ]
 every_pair = pytest.mark.parametrize(("ours", "theirs", "settings"), PAIRS, ids=[pair[0].__name__ for pair in PAIRS])
 
@@ -344,7 +345,8 @@ def test_an_optimizer_equals_pytorchs(ours, theirs, settings, weight_decay):
 
 
 def test_decoupled_weight_decay_is_another_thing():
-    (p, _), (q, _) = (fifty_steps(kind, {"lr": 0.001, "weight_decay": 0.1}) for kind in (course.Adam, course.AdamW))
+    (p, _), (q, _) = (fifty_steps(kind, {"lr": 0.001, "weight_decay": 0.1})
+                      for kind in (optimizers.Adam, optimizers.AdamW))
     assert any((a - b).abs().max() > 1e-4 for a, b in zip(p, q, strict=True))
 
 
@@ -373,9 +375,9 @@ def test_parameters_without_a_gradient_stay_and_groups_have_their_own_settings(o
 @pytest.mark.parametrize("settings", [{"lr": -1.0}, {"weight_decay": -0.1}, {"eps": -1e-8}, {"betas": (0.9, 1.0)}])
 def test_wrong_settings_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
-        course.AdamW([torch.ones(1, requires_grad=True)], **settings)
+        optimizers.AdamW([torch.ones(1, requires_grad=True)], **settings)
     with pytest.raises(ValueError, match="momentum"):
-        course.Momentum([torch.ones(1, requires_grad=True)], momentum=1.0)
+        optimizers.Momentum([torch.ones(1, requires_grad=True)], momentum=1.0)
 
 
 # Data.
@@ -477,7 +479,7 @@ def test_a_gigabyte_is_sampled_in_less_than_100_megabytes(tmp_path):
 # Resuming.
 
 
-@pytest.mark.parametrize("optimizer", [course.AdamW, torch.optim.AdamW, course.Momentum])
+@pytest.mark.parametrize("optimizer", [optimizers.AdamW, torch.optim.AdamW, optimizers.Momentum])
 def test_a_resumed_run_equals_one_that_never_stopped(tmp_path, optimizer):
     ids = tmp_path / "small.bin"
     (np.arange(1000) * 7 % TINY["vocab_size"]).astype(np.uint16).tofile(ids)

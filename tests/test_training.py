@@ -73,18 +73,29 @@ course.{call}
     assert "batch" in printed and "tokens/s" in printed and "loss" in printed
 
 
+def test_a_batch_counts_by_its_examples(story):
+    """Five texts in batches of four and one have the mean loss of the five, whatever the batches."""
+    torch.manual_seed(0)
+    model = course.GPTModel(TINY).eval()
+    data = torch.utils.data.TensorDataset(*torch.randint(0, TINY["vocab_size"], (2, 5, 8)))
+    losses = [course.calc_loss_loader(torch.utils.data.DataLoader(data, batch_size=size), model, CPU)
+              for size in (5, 4, 1)]
+    assert losses == pytest.approx([losses[0]] * 3, abs=1e-6)
+    assert course.calc_loss_loader(torch.utils.data.DataLoader(data, batch_size=4), model, CPU, 1) != losses[0]
+
+
 def test_plot_losses_draws_both_curves(monkeypatch):
-    import matplotlib
+    from notebooks import figures
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    monkeypatch.setattr(plt, "show", lambda: None)
-    course.plot_losses([0, 1, 2], [10, 20, 30], [3.0, 2.0, 1.0], [3.0, 2.5, 2.4])
-    below, top = plt.gcf().axes
-    assert [line.get_ydata().tolist() for line in below.lines] == [[3.0, 2.0, 1.0], [3.0, 2.5, 2.4]]
-    assert (below.get_xlabel(), below.get_ylabel(), top.get_xlabel()) == ("epochs", "loss", "tokens seen")
-    plt.close("all")
+    drawn = []
+    monkeypatch.setattr(figures, "curves", lambda *arguments, **keywords: drawn.append((arguments, keywords)))
+    course.plot_losses([0, 1, 2], [10, 20, 30], [3.0, 2.0, 1.0], torch.tensor([3.0, 2.5, 2.4]))
+    ((x, lines), keywords), = drawn
+    assert x == [0, 1, 2] and list(lines) == ["training", "validation"]
+    assert [float(line[1]) for line in lines.values()] == [2.0, 2.5]
+    assert keywords["xlabel"] == "epochs (30 tokens seen)"
+    assert keywords["alt"] == ("The training loss starts at 3.0, the validation loss at 3.0; in the end the validation "
+                               "loss is about 1 higher.")
 
 
 def test_training_goes_on_to_the_last_digit(tmp_path):
@@ -140,6 +151,20 @@ def test_loading_weights_alone_leaves_the_random_state(tmp_path):
     assert torch.equal(before, torch.get_rng_state())
     course.load_checkpoint(tmp_path / "c.pth", model, optimizer)
     assert not torch.equal(before, torch.get_rng_state())
+
+
+def test_a_file_with_weights_and_optimizer_alone_is_enough(tmp_path):
+    """As the book saves them: no step, no random state."""
+    model, optimizer = fresh()
+    train(model, optimizer, 3)
+    torch.save({"model_state_dict": model.state_dict(), "optimizer_state_dict": optimizer.state_dict()},
+               tmp_path / "book.pth")
+    torch.manual_seed(5)
+    wanted = train(model, optimizer, 3)
+    model, optimizer = fresh(seed=99)
+    torch.manual_seed(5)
+    assert course.load_checkpoint(tmp_path / "book.pth", model, optimizer) == 0
+    assert train(model, optimizer, 3) == wanted
 
 
 def test_a_failed_save_keeps_the_good_checkpoint(tmp_path, monkeypatch):
