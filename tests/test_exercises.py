@@ -624,6 +624,39 @@ def winning_size_or(otherwise):
     return lambda sizes, cpu, gpu: winning_size(sizes, cpu, gpu) or otherwise
 
 
+# D.1
+
+
+def flat_then_down(step, total_steps, decay_steps, peak_lr):
+    left = total_steps - step
+    return peak_lr * left / decay_steps if left < decay_steps else peak_lr
+
+
+def flat_then_down_with_numpy(step, total_steps, decay_steps, peak_lr):
+    return np.interp(step, [total_steps - decay_steps, total_steps], [peak_lr, 0.0])
+
+
+def line(shape):
+    """Return a wrong `flat_then_down`: its share of the peak is a function of (steps left, steps of the descent)."""
+    return lambda step, total, down, peak: peak * min(1.0, shape(total - step, down))
+
+
+# D.2
+
+
+def clip(gradients, max_norm, norm=lambda gradients: sum(g.square().sum() for g in gradients).sqrt()):
+    length = norm(gradients)
+    return [g * max_norm / length for g in gradients] if length > max_norm else gradients
+
+
+def clip_norm(gradients):
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def clip_with_torch(gradients, max_norm):
+    return tuple(g * min(1.0, max_norm / (clip_norm(gradients) + 1e-6)) for g in gradients)
+
+
 # F.1
 
 
@@ -725,6 +758,8 @@ RIGHT = [
     ("A.2", gradients), ("A.2", gradients_in_one_formula), ("A.2", gradients_by_trying),
     ("A.3", parameters_by_widths), ("A.3", parameters_with_numpy), ("A.3", parameters_by_building),
     ("A.4", winning_size), ("A.4", winning_size_with_numpy),
+    ("D.1", flat_then_down), ("D.1", flat_then_down_with_numpy),
+    ("D.2", clip), ("D.2", clip_with_torch),
     ("F.1", tokens_in), ("F.1", tokens_of_whole_texts), ("F.1", lambda *budget: np.float64(tokens_in(*budget))),
     ("F.2", nesterov_step), ("F.2", nesterov_in_place),
     ("F.3", largest_batch), ("F.3", largest_batch_by_halving), ("F.3", lambda *case: np.int64(largest_batch(*case))),
@@ -944,6 +979,27 @@ WRONG = [
     ("A.4", "loses at the largest", lambda s, c, g: winning_size(s, c, g) or (8 if g and g[0] < c[0] else 0)),
     ("A.4", "without a GPU", lambda s, c, g: winning_size(s, c, g) if g else max(s)),
     ("A.4", "raised IndexError", lambda s, c, g: winning_size(s, c, g) if g[0] else 0),
+    ("D.1", "never falls", lambda step, total, down, peak: peak),
+    ("D.1", "is wasted", line(lambda left, down: (left - 1) / max(down - 1, 1) if down else 1)),
+    ("D.1", "the last step is one", line(lambda left, down: (left - 1) / max(down, 1))),
+    ("D.1", "the step after the last", line(lambda left, down: (left + 1) / (down + 1))),
+    ("D.1", "the last steps only", lambda step, total, down, peak: peak * (total - step) / total),
+    ("D.1", "where is the descent", line(lambda left, down: left <= down)),
+    ("D.1", "your rates are", line(lambda left, down: 0.5)),
+    ("D.1", "raised ZeroDivisionError", line(lambda left, down: left / down)),
+    ("D.1", "one number", lambda step, total, down, peak: [peak]),
+    ("D.2", "nothing was shortened", lambda gradients, max_norm: gradients),
+    ("D.2", "by its own norm", lambda gradients, max_norm: [clip([g], max_norm)[0] for g in gradients]),
+    ("D.2", "cut off by itself", lambda gradients, max_norm: [g.clamp(-max_norm, max_norm) for g in gradients]),
+    ("D.2", "this has the norm 1", lambda gradients, max_norm: clip(gradients, 1.0)),
+    ("D.2", "where is the root", partial(clip, norm=lambda gradients: sum(g.square().sum() for g in gradients))),
+    ("D.2", "the sum of the entries", partial(clip, norm=lambda gradients: sum(g.sum() for g in gradients))),
+    ("D.2", "squares have no sign", lambda gradients, max_norm: clip([g.clamp(min=0) for g in gradients], max_norm)),
+    ("D.2", "left alone", lambda gradients, max_norm: [g * max_norm / clip_norm(gradients) for g in gradients]),
+    ("D.2", "divided by zero", lambda gradients, max_norm: [
+        g / clip_norm(gradients) * min(clip_norm(gradients), max_norm) for g in gradients]),
+    ("D.2", "a list of tensors", lambda gradients, max_norm: torch.cat([g.flatten() for g in gradients])),
+    ("D.2", "yours have the norm", lambda gradients, max_norm: clip(gradients, 3.0)),
     ("F.1", "the time is in hours", partial(tokens_in, seconds=1)),
     ("F.1", "goes backward as well", partial(tokens_in, training=False)),
     ("F.1", "where is the share", lambda cfg, hours, peak, share: tokens_in(cfg, hours, peak, 1)),
@@ -986,6 +1042,8 @@ PARTIAL = [  # a `...` is left somewhere
     ("5.4", lambda path, model, optimizer, loader: [..., ...]), ("5.5", lambda gpt, train, val, device: (0.0, ...)),
     ("5.6", lambda settings: config_from_settings(settings, qkv_bias=...)), ("A.2", lambda x, y, w, b: (..., ...)),
     ("A.4", lambda sizes, cpu_seconds, gpu_seconds: [size for size in ...]),
+    ("D.1", lambda step, total_steps, decay_steps, peak_lr: peak_lr * ...),
+    ("D.2", lambda gradients, max_norm: [gradient * ... for gradient in gradients]),
     ("F.1", lambda cfg, hours, peak, share: hours * ...), ("F.2", lambda p, grad, buffer, lr, momentum: (p, ...)),
 ]
 SOLUTIONS = {  # what no message may contain
@@ -996,9 +1054,15 @@ SOLUTIONS = {  # what no message may contain
     "5.7": r"log_softmax|gather|cross_entropy",
     "5.1": r"multinomial|softmax|probabilit(y|ies) (is|are) ", "5.2": r"top_k\W+1\b|temperature\W+0\b",
     "5.3": r"'?top_k'?\W+1\b", "5.4": r"load_|zero_grad|\.step|\d\.\d", "5.5": r"eval\(|eval_mode|no_grad|\d\.\d",
-    "5.6": r"settings\[", "A.1": r"version\(|\bexcept\b",
-    "A.2": r"2 ?[·*]|1 ?[-−]|cosh", "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b", "A.4": r"revers|last|before",
-    "F.1": r"count_flops|\* ?3600|3600 ?\*", "F.2": r"[-+*] ?(lr|grad|buffer|momentum)",
+    "5.6": r"settings\[",
+    "A.1": r"version\(|\bexcept\b",
+    "A.2": r"2 ?[·*]|1 ?[-−]|cosh",
+    "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b",
+    "A.4": r"revers|last|before",
+    "D.1": r"\bmin\(|left /|total_steps -",
+    "D.2": r"sqrt|\*\* ?2|clip_grad|norm\(",
+    "F.1": r"count_flops|\* ?3600|3600 ?\*",
+    "F.2": r"[-+*] ?(lr|grad|buffer|momentum)",
     "F.3": r"estimate_memory|while",
 }
 
