@@ -330,6 +330,29 @@ def _gpt2_attention(gpt2_attention):
 # Chapter 4
 
 
+@exercise("4.4")
+def _twin(twin):
+    torch.manual_seed(0)
+    x = 3 * torch.randn(2, 6, 16) + torch.randn(2, 6, 1)
+    before, norm = x.clone(), course.LayerNorm(16)
+    result = call(twin, x)
+    expect(isinstance(result, torch.Tensor), f"return a tensor, not {kind(result)}")
+    expect(torch.equal(x, before), "your function changes the tensor that it was given: make a new one")
+    expect(result.shape == x.shape, f"the shape must stay {tuple(x.shape)}, it became {tuple(result.shape)}")
+    result = result.detach()
+    same = (norm(result) - norm(x)).abs().max().item() < 1e-3
+    mean, std = result.mean(dim=-1), result.std(dim=-1, unbiased=False)
+    if not (mean - 5).abs().max() < 1e-3:
+        hint = " (all of them together have it)" if abs(result.mean() - 5) < 1e-3 else ""
+        raise WrongError(f"the first row's mean is {mean[0, 0]:.3f}, not 5{hint}")
+    expect(not (result.std(dim=-1) - 2).abs().max() < 1e-3,
+           f"the first row's standard deviation is {std[0, 0]:.3f}: that is 2 only if one divides by n - 1")
+    expect((std - 2).abs().max() < 1e-3, f"the first row's standard deviation is {std[0, 0]:.3f}, not 2")
+    expect(same or (norm(result) + norm(x)).abs().max() > 1e-3, "LayerNorm's output has the opposite sign now")
+    expect(same, "mean and standard deviation are right, but LayerNorm's output is another: use the numbers of x")
+    return "two different vectors, one output: layer norm forgets each token's own mean and standard deviation"
+
+
 @exercise("4.1")
 def _count_parameters(count_parameters):
     def count(module):

@@ -189,6 +189,26 @@ def wrapper():
         return learner.MultiHeadAttentionWrapper(768, 64, 1024, 0.0, 12)
 
 
+# 4.4
+
+
+def twin(x, mean=5, std=2, unbiased=False, dim=-1):
+    spread = x.std(dim=dim, keepdim=True, unbiased=unbiased)
+    return mean + std * (x - x.mean(dim=dim, keepdim=True)) / spread
+
+
+def twin_with_layer_norm(x):
+    return learner.LayerNorm(x.shape[-1])(x) * 2 + 5
+
+
+def twin_in_place(x):
+    return x.copy_(twin(x))
+
+
+def twin_of_others(x):
+    return twin(torch.arange(float(x.numel())).view(x.shape))
+
+
 # 4.1
 
 
@@ -743,6 +763,7 @@ RIGHT = [
     ("3.2", 1), ("3.2", np.int64(2) // 2), ("3.2", torch.tensor(1)),
     ("3.3", attention()), ("3.3", learner.MultiHeadAttention(768, 768, 1024, dropout=0.0, num_heads=12).eval()),
     ("3.3", type("MyAttention", (learner.MultiHeadAttention,), {})(768, 768, 1024, 0, 12)),
+    ("4.4", twin), ("4.4", twin_with_layer_norm),
     ("4.1", count_parameters), ("4.1", count_with_numpy), ("4.1", count_with_tensors),
     ("4.2", CONFIGS), ("4.2", {name: {**cfg, "drop_rate": 0.0, "name": name} for name, cfg in CONFIGS.items()}),
     ("4.3", build_with_dropouts), ("4.3", build_with_new_layers),
@@ -842,6 +863,11 @@ WRONG = [
     ("3.3", "768 numbers go in and 64 come out", attention(d_out=64, heads=1)),
     ("3.3", "that is the class", learner.MultiHeadAttention),
     ("3.3", "not a MultiHeadAttentionWrapper", wrapper()), ("3.3", "not an int", 2_360_064),
+    ("4.4", "n - 1", partial(twin, unbiased=True)), ("4.4", "mean is 0.000, not 5", partial(twin, mean=0)),
+    ("4.4", "all of them together", partial(twin, dim=(0, 1, 2))), ("4.4", "is 4.000, not 2", partial(twin, std=4)),
+    ("4.4", "opposite sign", partial(twin, std=-2)), ("4.4", "output is another", twin_of_others),
+    ("4.4", "make a new one", twin_in_place), ("4.4", "return a tensor, not a list", lambda x: twin(x).tolist()),
+    ("4.4", "shape must stay", lambda x: twin(x)[0]), ("4.4", "mean is .*, not 5", lambda x: x),
     ("4.1", "number of tensors", lambda module: len(list(module.parameters()))),
     ("4.1", "are the biases counted", count_weights), ("4.1", "layers inside of layers", count_children),
     ("4.1", "first dimension", lambda module: sum(len(p) for p in module.parameters())),
@@ -1034,9 +1060,9 @@ WRONG = [
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
+    ("4.4", lambda x: ...), ("4.2", {**CONFIGS, "xl": ...}), ("4.2", {**CONFIGS, "xl": config(1600, ..., 25)}),
     ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": 2}, {"max_length": 3, "stride": ...}),
     ("1.2", lambda tokens, left, right: [token for token in ...]), ("1.3", lambda *numbers: 6 * ...),
-    ("4.2", {**CONFIGS, "xl": ...}), ("4.2", {**CONFIGS, "xl": config(1600, ..., 25)}),
     ("4.3", lambda cfg, *rates: learner.GPTModel(...)), ("5.1", lambda logits, t, index, n: logits / ...),
     ("5.2", pick(0.1, 9), pick(..., 9)), ("5.3", [GREEDY, ...]), ("5.3", [GREEDY, pick(1.0, ...)]),
     ("5.4", lambda path, model, optimizer, loader: [..., ...]), ("5.5", lambda gpt, train, val, device: (0.0, ...)),
@@ -1049,7 +1075,8 @@ PARTIAL = [  # a `...` is left somewhere
 SOLUTIONS = {  # what no message may contain
     "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
     "2.1": r"\w*code\(", "2.2": r"\d", "3.1": r"\.T\b|\.mT|\.t\(|transpose\(", "3.2": r"\b1\b",
-    "3.3": r"2,?360,?064|MultiHeadAttention\(", "4.1": r"\b51\b|\b26\b|2,?360,?064|numel|nelement",
+    "3.3": r"2,?360,?064|MultiHeadAttention\(", "4.4": r"keepdim|unbiased|correction|LayerNorm\(",
+    "4.1": r"\b51\b|\b26\b|2,?360,?064|numel|nelement",
     "4.2": r"406,?212|838,?220|1,?637,?792|\b(1024|1280|1600)\b", "4.3": r"\.p\b|Dropout\(",
     "5.7": r"log_softmax|gather|cross_entropy",
     "5.1": r"multinomial|softmax|probabilit(y|ies) (is|are) ", "5.2": r"top_k\W+1\b|temperature\W+0\b",
