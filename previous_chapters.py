@@ -17,10 +17,10 @@ from chapters.ch02_text_data import (
 
 # Chapter 3 · Attention (notebooks/ch03-attention.ipynb)
 from chapters.ch03_attention import (
+    softmax_naive,              # 3.3.1 · One word looks at the others
     SelfAttention_v1,           # 3.4.2 · A class for it
     SelfAttention_v2,           # 3.4.2 · A class for it
     causal_mask,                # 3.5.3 · A causal attention class
-    drop_saved_mask,            # 3.5.3 · A causal attention class
     CausalAttention,            # 3.5.3 · A causal attention class
     MultiHeadAttentionWrapper,  # 3.6.1 · Heads next to each other
     MultiHeadAttention,         # 3.6.2 · One matrix, split into heads
@@ -29,12 +29,16 @@ from chapters.ch03_attention import (
 # Chapter 4 · The GPT model (notebooks/ch04-gpt-model.ipynb)
 from chapters.ch04_gpt_model import (
     GPT_CONFIG_124M,           # 4.1 · The plan, with holes in it
+    DummyTransformerBlock,     # 4.1 · The plan, with holes in it
+    DummyLayerNorm,            # 4.1 · The plan, with holes in it
     DummyGPTModel,             # 4.1 · The plan, with holes in it
     LayerNorm,                 # 4.2 · Layer normalisation
     GELU,                      # 4.3 · GELU and the feed-forward network
     FeedForward,               # 4.3 · GELU and the feed-forward network
     ExampleDeepNeuralNetwork,  # 4.4 · Shortcuts, and gradients that vanish
+    print_gradients,           # 4.4 · Shortcuts, and gradients that vanish
     TransformerBlock,          # 4.5 · The transformer block
+    drop_saved_masks,          # 4.6 · The whole model
     GPTModel,                  # 4.6 · The whole model
     eval_mode,                 # 4.7 · Writing text
     next_token_logits,         # 4.7 · Writing text

@@ -65,12 +65,13 @@ class ToyDataset(Dataset):
 
 
 # A.7 · A training loop
-def compute_accuracy(model, dataloader):
+def compute_accuracy(model, dataloader, device=None):
     """Return the share of a loader's examples that a model classifies rightly, between 0 and 1.
 
     Args:
         model: maps (batch, ...) features to (batch, classes) logits; its train or eval mode is left as it is.
-        dataloader: gives (features, labels), labels of shape (batch,), on the model's device.
+        dataloader: gives (features, labels), labels of shape (batch,).
+        device: where the model is; each batch is copied there. None: the batches are there already.
 
     Raises:
         ValueError: the loader gives no examples.
@@ -78,6 +79,8 @@ def compute_accuracy(model, dataloader):
     correct, examples = 0, 0
     with torch.no_grad():
         for features, labels in dataloader:
+            if device is not None:
+                features, labels = features.to(device), labels.to(device)
             correct += (model(features).argmax(dim=1) == labels).sum().item()
             examples += len(labels)
     if examples == 0:

@@ -12,6 +12,12 @@ import torch
 from torch import nn
 
 
+# 3.3.1 · One word looks at the others
+def softmax_naive(x):
+    """Return softmax weights along the first dimension, (n,) -> (n,), by the bare formula: it fails at large scores."""
+    return torch.exp(x) / torch.exp(x).sum(dim=0)
+
+
 # 3.4.2 · A class for it
 class SelfAttention_v1(nn.Module):
     """Scaled dot-product self-attention with bare weight matrices (Vaswani et al. 2017, "Attention Is All You Need").
@@ -26,6 +32,7 @@ class SelfAttention_v1(nn.Module):
 
     def __init__(self, d_in, d_out):
         super().__init__()
+        self.d_out = d_out
         self.W_query = nn.Parameter(torch.rand(d_in, d_out))
         self.W_key = nn.Parameter(torch.rand(d_in, d_out))
         self.W_value = nn.Parameter(torch.rand(d_in, d_out))
@@ -33,7 +40,7 @@ class SelfAttention_v1(nn.Module):
     def forward(self, x):
         queries, keys, values = x @ self.W_query, x @ self.W_key, x @ self.W_value
         attn_scores = queries @ keys.T  # -> (num_tokens, num_tokens)
-        attn_weights = torch.softmax(attn_scores / keys.shape[-1] ** 0.5, dim=-1)
+        attn_weights = torch.softmax(attn_scores / self.d_out**0.5, dim=-1)
         return attn_weights @ values
 
 
@@ -51,6 +58,7 @@ class SelfAttention_v2(nn.Module):
 
     def __init__(self, d_in, d_out, qkv_bias=False):
         super().__init__()
+        self.d_out = d_out
         self.W_query = nn.Linear(d_in, d_out, bias=qkv_bias)
         self.W_key = nn.Linear(d_in, d_out, bias=qkv_bias)
         self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
@@ -58,7 +66,7 @@ class SelfAttention_v2(nn.Module):
     def forward(self, x):
         queries, keys, values = self.W_query(x), self.W_key(x), self.W_value(x)
         attn_scores = queries @ keys.T  # -> (num_tokens, num_tokens)
-        attn_weights = torch.softmax(attn_scores / keys.shape[-1] ** 0.5, dim=-1)
+        attn_weights = torch.softmax(attn_scores / self.d_out**0.5, dim=-1)
         return attn_weights @ values
 
 
@@ -66,11 +74,6 @@ class SelfAttention_v2(nn.Module):
 def causal_mask(context_length):
     """Return a (context_length, context_length) bool tensor, True where a row's token may not look: in its future."""
     return torch.triu(torch.ones(context_length, context_length, dtype=torch.bool), diagonal=1)
-
-
-def drop_saved_mask(module, state_dict, prefix, *_):
-    """Before loading, forget a mask that a checkpoint carries: the module has made its own."""
-    state_dict.pop(prefix + "mask", None)
 
 
 class CausalAttention(nn.Module):
@@ -92,12 +95,12 @@ class CausalAttention(nn.Module):
 
     def __init__(self, d_in, d_out, context_length, dropout, qkv_bias=False):
         super().__init__()
+        self.d_out = d_out
         self.W_query = nn.Linear(d_in, d_out, bias=qkv_bias)
         self.W_key = nn.Linear(d_in, d_out, bias=qkv_bias)
         self.W_value = nn.Linear(d_in, d_out, bias=qkv_bias)
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("mask", causal_mask(context_length), persistent=False)
-        self.register_load_state_dict_pre_hook(drop_saved_mask)
 
     def forward(self, x):
         num_tokens = x.shape[1]
@@ -107,7 +110,7 @@ class CausalAttention(nn.Module):
 
         attn_scores = queries @ keys.transpose(1, 2)  # -> (batch, num_tokens, num_tokens)
         attn_scores = attn_scores.masked_fill(self.mask[:num_tokens, :num_tokens], -torch.inf)
-        attn_weights = torch.softmax(attn_scores / keys.shape[-1] ** 0.5, dim=-1)
+        attn_weights = torch.softmax(attn_scores / self.d_out**0.5, dim=-1)
         return self.dropout(attn_weights) @ values  # -> (batch, num_tokens, d_out)
 
 
@@ -165,7 +168,6 @@ class MultiHeadAttention(nn.Module):
         self.out_proj = nn.Linear(d_out, d_out)
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("mask", causal_mask(context_length), persistent=False)
-        self.register_load_state_dict_pre_hook(drop_saved_mask)
 
     def split_heads(self, x):
         """Cut the last dimension into heads: (b, num_tokens, d_out) -> (b, num_heads, num_tokens, head_dim)."""

@@ -28,6 +28,26 @@ GPT_CONFIG_124M = {
 }
 
 
+class DummyTransformerBlock(nn.Module):
+    """A stand-in for `TransformerBlock` that returns its input; cfg is not used."""
+
+    def __init__(self, cfg):
+        super().__init__()
+
+    def forward(self, x):
+        return x
+
+
+class DummyLayerNorm(nn.Module):
+    """A stand-in for `LayerNorm` that returns its input; normalized_shape and eps are not used."""
+
+    def __init__(self, normalized_shape, eps=1e-5):
+        super().__init__()
+
+    def forward(self, x):
+        return x
+
+
 class DummyGPTModel(nn.Module):
     """The frame of `GPTModel`: embeddings and output head, with blocks and normalisation that do nothing.
 
@@ -43,8 +63,8 @@ class DummyGPTModel(nn.Module):
         self.tok_emb = nn.Embedding(cfg["vocab_size"], cfg["emb_dim"])
         self.pos_emb = nn.Embedding(cfg["context_length"], cfg["emb_dim"])
         self.drop_emb = nn.Dropout(cfg["drop_rate"])
-        self.trf_blocks = nn.Sequential(*[nn.Identity() for _ in range(cfg["n_layers"])])
-        self.final_norm = nn.Identity()
+        self.trf_blocks = nn.Sequential(*[DummyTransformerBlock(cfg) for _ in range(cfg["n_layers"])])
+        self.final_norm = DummyLayerNorm(cfg["emb_dim"])
         self.out_head = nn.Linear(cfg["emb_dim"], cfg["vocab_size"], bias=False)
 
     def forward(self, in_idx):
@@ -132,6 +152,15 @@ class ExampleDeepNeuralNetwork(nn.Module):
         return x
 
 
+def print_gradients(model, x):
+    """Print the mean |gradient| of each weight of a model, with the mean squared output for x as the loss."""
+    model.zero_grad()
+    model(x).pow(2).mean().backward()
+    for name, parameter in model.named_parameters():
+        if "weight" in name:
+            print(f"{name}: mean |gradient| {parameter.grad.abs().mean():.5g}")
+
+
 # 4.5 · The transformer block
 class TransformerBlock(nn.Module):
     """One block of GPT-2: attention and feed forward, each with layer norm before, dropout after, and a shortcut.
@@ -164,6 +193,12 @@ class TransformerBlock(nn.Module):
 
 
 # 4.6 · The whole model
+def drop_saved_masks(module, state_dict, prefix, *_):
+    """Before loading, forget the attention masks that a checkpoint carries: the module has made its own."""
+    for name in [name for name in state_dict if name.startswith(prefix) and name.endswith(".att.mask")]:
+        del state_dict[name]
+
+
 class GPTModel(nn.Module):
     """GPT-2 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners").
 
@@ -186,6 +221,7 @@ class GPTModel(nn.Module):
         self.trf_blocks = nn.Sequential(*[TransformerBlock(cfg) for _ in range(cfg["n_layers"])])
         self.final_norm = LayerNorm(cfg["emb_dim"])
         self.out_head = nn.Linear(cfg["emb_dim"], cfg["vocab_size"], bias=False)
+        self.register_load_state_dict_pre_hook(drop_saved_masks)
 
     def forward(self, in_idx):
         num_tokens, context_length = in_idx.shape[1], self.pos_emb.num_embeddings

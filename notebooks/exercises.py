@@ -330,6 +330,29 @@ def _gpt2_attention(gpt2_attention):
 # Chapter 4
 
 
+@exercise("4.4")
+def _twin(twin):
+    torch.manual_seed(0)
+    x = 3 * torch.randn(2, 6, 16) + torch.randn(2, 6, 1)
+    before, norm = x.clone(), course.LayerNorm(16)
+    result = call(twin, x)
+    expect(isinstance(result, torch.Tensor), f"return a tensor, not {kind(result)}")
+    expect(torch.equal(x, before), "your function changes the tensor that it was given: make a new one")
+    expect(result.shape == x.shape, f"the shape must stay {tuple(x.shape)}, it became {tuple(result.shape)}")
+    result = result.detach()
+    same = (norm(result) - norm(x)).abs().max().item() < 1e-3
+    mean, std = result.mean(dim=-1), result.std(dim=-1, unbiased=False)
+    if not (mean - 5).abs().max() < 1e-3:
+        hint = " (all of them together have it)" if abs(result.mean() - 5) < 1e-3 else ""
+        raise WrongError(f"the first row's mean is {mean[0, 0]:.3f}, not 5{hint}")
+    expect(not (result.std(dim=-1) - 2).abs().max() < 1e-3,
+           f"the first row's standard deviation is {std[0, 0]:.3f}: that is 2 only if one divides by n - 1")
+    expect((std - 2).abs().max() < 1e-3, f"the first row's standard deviation is {std[0, 0]:.3f}, not 2")
+    expect(same or (norm(result) + norm(x)).abs().max() > 1e-3, "LayerNorm's output has the opposite sign now")
+    expect(same, "mean and standard deviation are right, but LayerNorm's output is another: use the numbers of x")
+    return "two different vectors, one output: layer norm forgets each token's own mean and standard deviation"
+
+
 @exercise("4.1")
 def _count_parameters(count_parameters):
     def count(module):
@@ -717,6 +740,67 @@ def _winning_size(winning_size):
     ]:
         expect(size_for(gpu) == right, f"CPU {cpu}, GPU {gpu}: {hint}")
     return "the size from which on the GPU wins, or 0"
+
+
+# Appendix D
+
+
+@exercise("D.1")
+def _flat_then_down(flat_then_down):
+    for total, down, peak in [(10, 4, 0.8), (7, 7, 0.3), (5, 2, 1.0), (6, 0, 0.5)]:
+        found = [as_number(call(flat_then_down, step, total, down, peak), "return one number, the rate of the step")
+                 for step in range(total)]
+
+        def line(shape, total=total, down=down, peak=peak):
+            return [peak * max(0.0, min(1.0, shape(total - step, down))) for step in range(total)]
+
+        mistakes = [
+            ([peak] * total, "the rate never falls"),
+            (line(lambda left, down: (left - 1) / max(down - 1, 1) if down else 1.0),
+             "the last step has the rate 0 and is wasted: as in the cosine, 0 belongs to the step after the end"),
+            (line(lambda left, down: (left - 1) / max(down, 1)), "count the steps that are left: the last step is one"),
+            (line(lambda left, down: (left + 1) / (down + 1)), "at the step after the last the line must be at 0"),
+            (line(lambda left, _, total=total: left / total), "the descent takes the last steps only, not all of them"),
+            (line(lambda left, down: left <= down), "flat there, but where is the descent?"),
+        ]
+        if not near(found, line(lambda left, down: left / down if down else 1.0), 1e-9):
+            explain(found, mistakes, f"for total_steps={total}, decay_steps={down} and peak_lr={peak} your rates are "
+                                     f"{[round(rate, 4) for rate in found]}", 1e-9)
+    return "flat, then a straight line that would reach 0 one step after the end"
+
+
+@exercise("D.2")
+def _clip(clip):
+    long = [torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([12.0])]  # norm 13
+
+    def clipped(gradients, max_norm):
+        given = [gradient.clone() for gradient in gradients]
+        result = call(clip, given, max_norm)
+        hint = "return a list of tensors, with the shapes of the gradients"
+        expect(isinstance(result, (list, tuple)) and len(result) == len(gradients), hint)
+        expect(all(isinstance(new, torch.Tensor) and new.shape == old.shape
+                   for new, old in zip(result, gradients, strict=True)), hint)
+        return torch.cat([gradient.flatten() for gradient in result])
+
+    flat = torch.cat([gradient.flatten() for gradient in long])
+    found = clipped(long, 2.0)
+    mistakes = [
+        (flat, "nothing was shortened: the norm of all together is 13"),
+        (torch.cat([gradient.flatten() * 2 / gradient.norm() for gradient in long]),
+         "each tensor was clipped by its own norm; wanted is one norm of all"),
+        (flat.clamp(-2, 2), "each number was cut off by itself: that turns the arrow"),
+        (flat / 13, "this has the norm 1; wanted is max_norm"),
+        (flat * 2 / 169, "where is the root? The norm is 13, its square is 169"),
+        (flat * 2 / flat.sum(), "the norm is not the sum of the entries"),
+    ]
+    if not near(found, flat * 2 / 13):
+        explain(found, mistakes, f"for gradients of norm 13 and max_norm 2 yours have the norm {found.norm():.4f}")
+    negative = clipped([-long[0], long[1]], 2.0)
+    expect(near(negative[:4], -found[:4]), "with some negative entries the norm is still 13: squares have no sign")
+    expect(near(clipped(long, 20.0), flat), "a gradient that is short enough is left alone")
+    zero = clipped([torch.zeros(2), torch.zeros(1)], 1.0)
+    expect(near(zero, torch.zeros(3)), "gradients of nothing but zeros stay zeros; is something divided by zero?")
+    return "one norm over all, and short gradients stay as they are"
 
 
 # Appendix F

@@ -131,23 +131,46 @@ def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, t
     show(figure, alt)
 
 
-def stack(blocks, alt, width=6.4, row_height=0.44):
-    """Draw the layers of a model from the bottom (first) to the top (last), with a note beside each.
+def transformer(notes, repeats, alt, width=6.0, size=10):
+    """Draw a GPT from the bottom up: two embeddings that are added, a block with its two shortcuts, norm and head.
 
     Args:
-        blocks: (name, note, indent) triples, the first layer first; indent 1 draws the box narrower, inside a block.
+        notes: {part: text beside it} for token embedding, position embedding, layer norm, attention, feed forward and
+            output head.
+        repeats: how many blocks there are.
         alt: what one sees.
+        width, size: of the picture in inches, and of the text in points.
     """
-    height = len(blocks) * row_height
-    figure, (axis,) = canvas(width, height)
-    blank(axis, width, height)
-    for number, (name, note, indent) in enumerate(blocks):
-        y = number * row_height
-        colour = ORANGE if indent else BLUE
-        box(axis, 0.25 * indent, y + 0.07, 2.9 - 0.5 * indent, row_height - 0.14, name, colour, size=SMALL)
-        axis.text(3.1, y + row_height / 2, note, ha="left", va="center", fontsize=SMALL, family="monospace")
-        if number:
-            arrow(axis, (1.45, y - 0.07), (1.45, y + 0.07), head=7)
+    figure, (axis,) = canvas(width, 6.1)
+    blank(axis, width, 6.1)
+    axis.add_patch(FancyBboxPatch((0.02, 1.42), 3.76, 2.98, boxstyle="round,pad=0,rounding_size=0.1", linewidth=1.2,
+                                  linestyle="--", edgecolor="black", facecolor="none"))
+    axis.text(3.7, 4.2, f"× {repeats}", ha="right", va="center", fontsize=size + 2, weight="bold")
+    for x, name in [(0.02, "token embedding"), (1.98, "position embedding")]:
+        box(axis, x, 0, 1.8, 0.6, name.replace(" ", "\n"), BLUE, size=size)
+    axis.text(3.95, 0.3, f"{notes['token embedding']}\n{notes['position embedding']}", va="center", fontsize=size)
+    for x in (0.92, 2.88):
+        axis.plot([x, x], [0.6, 1.0], color="black", linewidth=1)
+        arrow(axis, (x, 1.0), (1.9 + (0.12 if x > 1.9 else -0.12), 1.0))
+    parts = [(1.62, "layer norm"), (2.12, "attention"), (3.02, "layer norm"), (3.52, "feed forward"),
+             (4.62, "layer norm"), (5.2, "output head")]
+    colours = {"attention": ORANGE, "feed forward": GREEN}
+    for y, name in parts:
+        label = "final layer norm" if y == 4.62 else name
+        box(axis, 0.95, y, 1.9, 0.36, label, colours.get(name, BLUE), size=size)
+        axis.text(3.95, y + 0.18, notes[name], va="center", fontsize=size)
+    for start, end in [(1.12, 1.62), (1.98, 2.12), (2.48, 2.6), (2.84, 3.02), (3.38, 3.52), (3.88, 4.0), (4.24, 4.62),
+                       (4.98, 5.2), (5.56, 5.84)]:
+        arrow(axis, (1.9, start), (1.9, end), head=8)
+    for y in (1.0, 2.72, 4.12):
+        axis.add_patch(Circle((1.9, y), 0.12, facecolor="white", edgecolor="black", linewidth=1.2))
+        axis.text(1.9, y, "+", ha="center", va="center", fontsize=size + 1)
+    for start, end in [(1.52, 2.72), (2.93, 4.12)]:
+        axis.plot([1.9, 0.5, 0.5], [start, start, end], color=RED, linewidth=1.6)
+        axis.annotate("", (1.78, end), (0.5, end), arrowprops={"arrowstyle": "-|>", "color": RED, "shrinkA": 0,
+                                                              "shrinkB": 0, "mutation_scale": 10})
+        axis.text(0.44, (start + end) / 2, "shortcut", color=RED, fontsize=size, rotation=90, ha="right", va="center")
+    axis.text(1.9, 5.87, "one score per vocabulary entry", ha="center", va="bottom", fontsize=size)
     show(figure, alt)
 
 

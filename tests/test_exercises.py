@@ -189,6 +189,26 @@ def wrapper():
         return learner.MultiHeadAttentionWrapper(768, 64, 1024, 0.0, 12)
 
 
+# 4.4
+
+
+def twin(x, mean=5, std=2, unbiased=False, dim=-1):
+    spread = x.std(dim=dim, keepdim=True, unbiased=unbiased)
+    return mean + std * (x - x.mean(dim=dim, keepdim=True)) / spread
+
+
+def twin_with_layer_norm(x):
+    return learner.LayerNorm(x.shape[-1])(x) * 2 + 5
+
+
+def twin_in_place(x):
+    return x.copy_(twin(x))
+
+
+def twin_of_others(x):
+    return twin(torch.arange(float(x.numel())).view(x.shape))
+
+
 # 4.1
 
 
@@ -624,6 +644,39 @@ def winning_size_or(otherwise):
     return lambda sizes, cpu, gpu: winning_size(sizes, cpu, gpu) or otherwise
 
 
+# D.1
+
+
+def flat_then_down(step, total_steps, decay_steps, peak_lr):
+    left = total_steps - step
+    return peak_lr * left / decay_steps if left < decay_steps else peak_lr
+
+
+def flat_then_down_with_numpy(step, total_steps, decay_steps, peak_lr):
+    return np.interp(step, [total_steps - decay_steps, total_steps], [peak_lr, 0.0])
+
+
+def line(shape):
+    """Return a wrong `flat_then_down`: its share of the peak is a function of (steps left, steps of the descent)."""
+    return lambda step, total, down, peak: peak * min(1.0, shape(total - step, down))
+
+
+# D.2
+
+
+def clip(gradients, max_norm, norm=lambda gradients: sum(g.square().sum() for g in gradients).sqrt()):
+    length = norm(gradients)
+    return [g * max_norm / length for g in gradients] if length > max_norm else gradients
+
+
+def clip_norm(gradients):
+    return torch.nn.utils.get_total_norm(gradients)
+
+
+def clip_with_torch(gradients, max_norm):
+    return tuple(g * min(1.0, max_norm / (clip_norm(gradients) + 1e-6)) for g in gradients)
+
+
 # F.1
 
 
@@ -710,6 +763,7 @@ RIGHT = [
     ("3.2", 1), ("3.2", np.int64(2) // 2), ("3.2", torch.tensor(1)),
     ("3.3", attention()), ("3.3", learner.MultiHeadAttention(768, 768, 1024, dropout=0.0, num_heads=12).eval()),
     ("3.3", type("MyAttention", (learner.MultiHeadAttention,), {})(768, 768, 1024, 0, 12)),
+    ("4.4", twin), ("4.4", twin_with_layer_norm),
     ("4.1", count_parameters), ("4.1", count_with_numpy), ("4.1", count_with_tensors),
     ("4.2", CONFIGS), ("4.2", {name: {**cfg, "drop_rate": 0.0, "name": name} for name, cfg in CONFIGS.items()}),
     ("4.3", build_with_dropouts), ("4.3", build_with_new_layers),
@@ -725,6 +779,8 @@ RIGHT = [
     ("A.2", gradients), ("A.2", gradients_in_one_formula), ("A.2", gradients_by_trying),
     ("A.3", parameters_by_widths), ("A.3", parameters_with_numpy), ("A.3", parameters_by_building),
     ("A.4", winning_size), ("A.4", winning_size_with_numpy),
+    ("D.1", flat_then_down), ("D.1", flat_then_down_with_numpy),
+    ("D.2", clip), ("D.2", clip_with_torch),
     ("F.1", tokens_in), ("F.1", tokens_of_whole_texts), ("F.1", lambda *budget: np.float64(tokens_in(*budget))),
     ("F.2", nesterov_step), ("F.2", nesterov_in_place),
     ("F.3", largest_batch), ("F.3", largest_batch_by_halving), ("F.3", lambda *case: np.int64(largest_batch(*case))),
@@ -807,6 +863,11 @@ WRONG = [
     ("3.3", "768 numbers go in and 64 come out", attention(d_out=64, heads=1)),
     ("3.3", "that is the class", learner.MultiHeadAttention),
     ("3.3", "not a MultiHeadAttentionWrapper", wrapper()), ("3.3", "not an int", 2_360_064),
+    ("4.4", "n - 1", partial(twin, unbiased=True)), ("4.4", "mean is 0.000, not 5", partial(twin, mean=0)),
+    ("4.4", "all of them together", partial(twin, dim=(0, 1, 2))), ("4.4", "is 4.000, not 2", partial(twin, std=4)),
+    ("4.4", "opposite sign", partial(twin, std=-2)), ("4.4", "output is another", twin_of_others),
+    ("4.4", "make a new one", twin_in_place), ("4.4", "return a tensor, not a list", lambda x: twin(x).tolist()),
+    ("4.4", "shape must stay", lambda x: twin(x)[0]), ("4.4", "mean is .*, not 5", lambda x: x),
     ("4.1", "number of tensors", lambda module: len(list(module.parameters()))),
     ("4.1", "are the biases counted", count_weights), ("4.1", "layers inside of layers", count_children),
     ("4.1", "first dimension", lambda module: sum(len(p) for p in module.parameters())),
@@ -944,6 +1005,27 @@ WRONG = [
     ("A.4", "loses at the largest", lambda s, c, g: winning_size(s, c, g) or (8 if g and g[0] < c[0] else 0)),
     ("A.4", "without a GPU", lambda s, c, g: winning_size(s, c, g) if g else max(s)),
     ("A.4", "raised IndexError", lambda s, c, g: winning_size(s, c, g) if g[0] else 0),
+    ("D.1", "never falls", lambda step, total, down, peak: peak),
+    ("D.1", "is wasted", line(lambda left, down: (left - 1) / max(down - 1, 1) if down else 1)),
+    ("D.1", "the last step is one", line(lambda left, down: (left - 1) / max(down, 1))),
+    ("D.1", "the step after the last", line(lambda left, down: (left + 1) / (down + 1))),
+    ("D.1", "the last steps only", lambda step, total, down, peak: peak * (total - step) / total),
+    ("D.1", "where is the descent", line(lambda left, down: left <= down)),
+    ("D.1", "your rates are", line(lambda left, down: 0.5)),
+    ("D.1", "raised ZeroDivisionError", line(lambda left, down: left / down)),
+    ("D.1", "one number", lambda step, total, down, peak: [peak]),
+    ("D.2", "nothing was shortened", lambda gradients, max_norm: gradients),
+    ("D.2", "by its own norm", lambda gradients, max_norm: [clip([g], max_norm)[0] for g in gradients]),
+    ("D.2", "cut off by itself", lambda gradients, max_norm: [g.clamp(-max_norm, max_norm) for g in gradients]),
+    ("D.2", "this has the norm 1", lambda gradients, max_norm: clip(gradients, 1.0)),
+    ("D.2", "where is the root", partial(clip, norm=lambda gradients: sum(g.square().sum() for g in gradients))),
+    ("D.2", "the sum of the entries", partial(clip, norm=lambda gradients: sum(g.sum() for g in gradients))),
+    ("D.2", "squares have no sign", lambda gradients, max_norm: clip([g.clamp(min=0) for g in gradients], max_norm)),
+    ("D.2", "left alone", lambda gradients, max_norm: [g * max_norm / clip_norm(gradients) for g in gradients]),
+    ("D.2", "divided by zero", lambda gradients, max_norm: [
+        g / clip_norm(gradients) * min(clip_norm(gradients), max_norm) for g in gradients]),
+    ("D.2", "a list of tensors", lambda gradients, max_norm: torch.cat([g.flatten() for g in gradients])),
+    ("D.2", "yours have the norm", lambda gradients, max_norm: clip(gradients, 3.0)),
     ("F.1", "the time is in hours", partial(tokens_in, seconds=1)),
     ("F.1", "goes backward as well", partial(tokens_in, training=False)),
     ("F.1", "where is the share", lambda cfg, hours, peak, share: tokens_in(cfg, hours, peak, 1)),
@@ -978,27 +1060,36 @@ WRONG = [
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
+    ("4.4", lambda x: ...), ("4.2", {**CONFIGS, "xl": ...}), ("4.2", {**CONFIGS, "xl": config(1600, ..., 25)}),
     ("2.2", {"max_length": 2, "stride": 2}, {"max_length": 8, "stride": 2}, {"max_length": 3, "stride": ...}),
     ("1.2", lambda tokens, left, right: [token for token in ...]), ("1.3", lambda *numbers: 6 * ...),
-    ("4.2", {**CONFIGS, "xl": ...}), ("4.2", {**CONFIGS, "xl": config(1600, ..., 25)}),
     ("4.3", lambda cfg, *rates: learner.GPTModel(...)), ("5.1", lambda logits, t, index, n: logits / ...),
     ("5.2", pick(0.1, 9), pick(..., 9)), ("5.3", [GREEDY, ...]), ("5.3", [GREEDY, pick(1.0, ...)]),
     ("5.4", lambda path, model, optimizer, loader: [..., ...]), ("5.5", lambda gpt, train, val, device: (0.0, ...)),
     ("5.6", lambda settings: config_from_settings(settings, qkv_bias=...)), ("A.2", lambda x, y, w, b: (..., ...)),
     ("A.4", lambda sizes, cpu_seconds, gpu_seconds: [size for size in ...]),
+    ("D.1", lambda step, total_steps, decay_steps, peak_lr: peak_lr * ...),
+    ("D.2", lambda gradients, max_norm: [gradient * ... for gradient in gradients]),
     ("F.1", lambda cfg, hours, peak, share: hours * ...), ("F.2", lambda p, grad, buffer, lr, momentum: (p, ...)),
 ]
 SOLUTIONS = {  # what no message may contain
     "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
     "2.1": r"\w*code\(", "2.2": r"\d", "3.1": r"\.T\b|\.mT|\.t\(|transpose\(", "3.2": r"\b1\b",
-    "3.3": r"2,?360,?064|MultiHeadAttention\(", "4.1": r"\b51\b|\b26\b|2,?360,?064|numel|nelement",
+    "3.3": r"2,?360,?064|MultiHeadAttention\(", "4.4": r"keepdim|unbiased|correction|LayerNorm\(",
+    "4.1": r"\b51\b|\b26\b|2,?360,?064|numel|nelement",
     "4.2": r"406,?212|838,?220|1,?637,?792|\b(1024|1280|1600)\b", "4.3": r"\.p\b|Dropout\(",
     "5.7": r"log_softmax|gather|cross_entropy",
     "5.1": r"multinomial|softmax|probabilit(y|ies) (is|are) ", "5.2": r"top_k\W+1\b|temperature\W+0\b",
     "5.3": r"'?top_k'?\W+1\b", "5.4": r"load_|zero_grad|\.step|\d\.\d", "5.5": r"eval\(|eval_mode|no_grad|\d\.\d",
-    "5.6": r"settings\[", "A.1": r"version\(|\bexcept\b",
-    "A.2": r"2 ?[·*]|1 ?[-−]|cosh", "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b", "A.4": r"revers|last|before",
-    "F.1": r"count_flops|\* ?3600|3600 ?\*", "F.2": r"[-+*] ?(lr|grad|buffer|momentum)",
+    "5.6": r"settings\[",
+    "A.1": r"version\(|\bexcept\b",
+    "A.2": r"2 ?[·*]|1 ?[-−]|cosh",
+    "A.3": r"\b(35|40|46|53|752|2,?123|2,?213)\b",
+    "A.4": r"revers|last|before",
+    "D.1": r"\bmin\(|left /|total_steps -",
+    "D.2": r"sqrt|\*\* ?2|clip_grad|norm\(",
+    "F.1": r"count_flops|\* ?3600|3600 ?\*",
+    "F.2": r"[-+*] ?(lr|grad|buffer|momentum)",
     "F.3": r"estimate_memory|while",
 }
 

@@ -388,3 +388,19 @@ def test_accuracy_counts_examples_not_batches():
 
     loader = DataLoader(course.ToyDataset(torch.rand(5, 2), torch.tensor([0, 0, 0, 0, 1])), batch_size=2)
     assert course.compute_accuracy(Always0(), loader) == 0.8
+
+
+def test_accuracy_takes_each_batch_to_the_device_of_the_model():
+    """The book's call has a third argument. "meta" stands for a GPU here: its tensors have a place and no numbers."""
+    seen = []
+
+    class Remember(torch.nn.Module):
+        def forward(self, x):
+            seen.append(x.device.type)
+            return torch.zeros(len(x), 2)
+
+    loader = DataLoader(course.ToyDataset(torch.rand(3, 2), torch.tensor([0, 0, 1])), batch_size=2)
+    assert course.compute_accuracy(Remember(), loader, torch.device("cpu")) == pytest.approx(2 / 3)
+    with pytest.raises((RuntimeError, NotImplementedError)):  # the labels are on the device too, the zeros are not
+        course.compute_accuracy(Remember(), loader, "meta")
+    assert seen == ["cpu", "cpu", "meta"]
