@@ -113,7 +113,7 @@ def test_figures_have_alternative_texts(path):
 
 
 def test_setup_cells_are_the_same_and_short():
-    setups = {code_cells(read(path))[0].source for path in NOTEBOOKS}
+    setups = {cells[0].source for cells in map(code_cells, map(read, NOTEBOOKS)) if cells}
     assert len(setups) == 1
     assert len(setups.pop().splitlines()) <= 10
 
