@@ -25,7 +25,7 @@ from tqdm import tqdm
 from chapters.appendix_D_training_loop import learning_rate_at, set_learning_rate
 from chapters.appendix_F_resource_accounting import compute_dtype
 from chapters.ch04_gpt_model import eval_mode
-from chapters.ch05_pretraining import generate, generate_and_print_sample, text_to_token_ids
+from chapters.ch05_pretraining import generate, generate_and_print_sample, text_to_token_ids, weight_names
 
 
 # G.3 · Fewer, larger steps
@@ -123,19 +123,15 @@ def fuse_state(state, vocab_size, rows):
         vocab_size: rows of the embedding and of the output head without padding.
         rows: the same with padding, which is filled with zeros.
     """
-    for name in list(state):
-        if ".W_query." in name:
-            parts = [state.pop(name.replace("W_query", kind)) for kind in ("W_query", "W_key", "W_value")]
-            state[name.replace("W_query", "W_qkv")] = torch.cat(parts)
-        elif name.endswith("att.mask"):  # old checkpoints have it
-            del state[name]
-    for name in list(state):
-        tensor = state.pop(name)
-        if name in ("tok_emb.weight", "out_head.weight") and len(tensor) == vocab_size:
-            tensor = F.pad(tensor, (0, 0, 0, rows - vocab_size))
-        if "norm" in name:  # and no other: an `Int8Linear` has a scale too
-            name = name.replace(".scale", ".weight").replace(".shift", ".bias")
-        state[name.replace("ff.layers.", "ff.")] = tensor
+    for name in [name for name in state if name.endswith("att.mask")]:  # old checkpoints have it
+        del state[name]
+    for fused, ours in weight_names("fused", n_layers=len(state)).items():  # more blocks than there are do no harm
+        if all(name in state for name in ours):
+            parts = [state.pop(name) for name in ours]
+            state[fused] = torch.cat(parts) if len(parts) > 1 else parts[0]
+    for name in ("tok_emb.weight", "out_head.weight"):
+        if name in state and len(state[name]) == vocab_size:
+            state[name] = F.pad(state[name], (0, 0, 0, rows - vocab_size))
 
 
 class GPTModelFast(nn.Module):
@@ -181,18 +177,12 @@ class GPTModelFast(nn.Module):
 
     def plain_state_dict(self):
         """Return the state that a `GPTModel` with the same cfg loads."""
-        state = {}
+        names, plain = weight_names("fused", len(self.trf_blocks)), {}
         for name, tensor in self.state_dict().items():
-            if ".W_qkv." in name:
-                for kind, part in zip(("W_query", "W_key", "W_value"), tensor.chunk(3), strict=True):
-                    state[name.replace("W_qkv", kind)] = part
-            elif name in ("tok_emb.weight", "out_head.weight"):
-                state[name] = tensor[: self.vocab_size]
-            elif "norm" in name:
-                state[name.replace(".weight", ".scale").replace(".bias", ".shift")] = tensor
-            else:
-                state[name.replace("ff.", "ff.layers.")] = tensor
-        return state
+            if name in ("tok_emb.weight", "out_head.weight"):
+                tensor = tensor[: self.vocab_size]
+            plain.update(zip(names[name], tensor.chunk(len(names[name])), strict=True))
+        return plain
 
     def hidden(self, in_idx, cache=None, start=0, pads=None, blocks=None):
         """Return what goes into the output head, (batch, num_tokens, emb_dim).
@@ -376,6 +366,17 @@ def mean_loss(model, loader, device, num_batches, dtype=torch.float32):
     return sum(losses) / len(losses) if losses else math.nan
 
 
+def what_pays(device, dtype=None):
+    """Return (dtype, compiling): the numbers in which products pay on a device, and whether compiling blocks pays then.
+
+    Args:
+        device: where the model is.
+        dtype: None chooses `compute_dtype(device)`.
+    """
+    dtype = compute_dtype(device) if dtype is None else dtype
+    return dtype, dtype == torch.bfloat16
+
+
 def train_model_fast(model, train_loader, val_loader, optimizer, device, num_epochs, eval_freq, eval_iter,
                      start_context, tokenizer=None, dtype=None, accumulate=1, compiled=None, warmup_steps=None,
                      initial_lr=3e-05, min_lr=1e-6):
@@ -387,10 +388,9 @@ def train_model_fast(model, train_loader, val_loader, optimizer, device, num_epo
     Args:
         model: a `GPTModelFast` in float32, on `device`.
         train_loader to tokenizer: as in `train_model_simple`.
-        dtype: the numbers of the products; None takes `compute_dtype(device)`.
+        dtype: the numbers of the products; None lets `what_pays` choose.
         accumulate: batches per optimizer step; those left over at the end of an epoch make a smaller step.
-        compiled: compile the blocks, which takes up to a minute; None does so where products are in bfloat16 and
-            compiling works.
+        compiled: compile the blocks, which takes up to a minute; None does so where that pays and compiling works.
         warmup_steps: optimizer steps before the peak rate is reached, 0 for none; then the rate decays, and gradients
             are clipped to a norm of 1, as in `train_model`. None: constant rate, no clipping, as in
             `train_model_simple`.
@@ -415,9 +415,9 @@ def train_model_fast(model, train_loader, val_loader, optimizer, device, num_epo
     schedule = (total_steps, warmup_steps, max(peak_lrs), initial_lr, min_lr)
     if warmup_steps is not None:
         learning_rate_at(0, *schedule)  # an impossible schedule raises now
-    dtype = compute_dtype(device) if dtype is None else dtype
+    dtype, compiling = what_pays(device, dtype)
     if compiled is None:
-        compiled = dtype == torch.bfloat16 and can_compile(device)
+        compiled = compiling and can_compile(device)
     blocks = [torch.compile(block) for block in model.trf_blocks] if compiled else None
     if device.type == "cpu":
         keep_freed_memory()
@@ -446,8 +446,7 @@ def train_model_fast(model, train_loader, val_loader, optimizer, device, num_epo
                                    f"Train loss {losses[0]:.3f}, Val loss {losses[1]:.3f}", file=sys.stdout)
                 generate_and_print_sample(model, tokenizer, device, start_context)
     finally:
-        for group, peak_lr in zip(optimizer.param_groups, peak_lrs, strict=True):
-            group["lr"] = peak_lr
+        set_learning_rate(optimizer, max(peak_lrs), peak_lrs)
     return train_losses, val_losses, track_tokens_seen
 
 
