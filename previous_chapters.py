@@ -134,6 +134,7 @@ from chapters.appendix_G_fast import (
     can_compile,        # G.7 · A compiler
     batches_on,         # G.8 · All of it, in one training loop
     mean_loss,          # G.8 · All of it, in one training loop
+    what_pays,          # G.8 · All of it, in one training loop
     train_model_fast,   # G.8 · All of it, in one training loop
     CachedModel,        # G.9 · Generation
     left_pad,           # G.9 · Generation

@@ -44,6 +44,13 @@ def test_each_rung_has_all_of_the_one_below(dtype, device):
     assert bench.settings_of("tied, dropout", rungs) == {**settings[-1], "dropout": 0.1}
 
 
+def test_the_benchmark_asks_the_loops_own_function(monkeypatch):
+    for compiling in (False, True):
+        replace_everywhere(monkeypatch, "what_pays", lambda device, c=compiling: (torch.bfloat16, c))
+        rungs = bench.rungs_of(SimpleNamespace(device="cpu"))
+        assert "autocast" in rungs and ("compiled" in rungs) == compiling
+
+
 def test_a_rung_that_does_not_pay_can_be_asked_for():
     assert bench.settings_of("compiled", ["plain", "fused AdamW"]) == {"fused": True, "compiled": True}
 

@@ -130,6 +130,26 @@ def test_loading_is_strict():
         fast.load_state_dict({name: value for name, value in state.items() if "pos_emb" not in name})
 
 
+def test_a_state_without_keys_is_refused_by_name():
+    """Queries and values alone are not one matrix: all three stay as they are, and loading says what is missing."""
+    plain, fast = pair()
+    state = {name: value for name, value in plain.state_dict().items() if "0.att.W_key.weight" not in name}
+    with pytest.raises(RuntimeError, match="Missing.*0.att.W_qkv.weight") as caught:
+        fast.load_state_dict(state)
+    assert "0.att.W_query.weight" in str(caught.value)
+
+
+def test_names_come_from_the_table(monkeypatch):
+    """A weight that has another name in the table has it in the fused state, too."""
+    names = {"new.weight": ["old.scale"], "sum": ["one", "two"], "out_head.weight": ["out_head.weight"]}
+    replace_everywhere(monkeypatch, "weight_names", lambda column, n_layers: names)
+    state = {name: torch.ones(2) for name in ("old.scale", "one", "two", "other")}
+    fused = {**state, "out_head.weight": torch.ones(2, 3)}
+    course.fuse_state(fused, 2, 4)
+    assert set(fused) == {"new.weight", "sum", "other", "out_head.weight"}
+    assert fused["sum"].shape == (4,) and fused["out_head.weight"].shape == (4, 3)
+
+
 @pytest.mark.parametrize("vocab_size", [50, 62, 65])
 def test_a_state_with_another_vocabulary_is_refused(vocab_size):
     state = course.GPTModel({**STILL, "vocab_size": vocab_size}).state_dict()

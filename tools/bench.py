@@ -9,7 +9,7 @@
 Each row runs in a process of its own, several times, in turns with all the others; the table shows medians. Absolute
 times differ from machine to machine and from hour to hour, so compare ratios. A JSON line per row goes into
 build/bench.jsonl. The peer in generation is transformers, from tests/requirements.txt. Rows that compute in bfloat16
-belong to the tables only where that is faster than float32, see `compute_dtype`.
+belong to the tables only where that is faster than float32, see `what_pays`.
 """
 
 import argparse
@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 SHORT = {"torch.float32": "fp32", "torch.bfloat16": "bf16"}
 GENERATED = 100  # tokens per measurement; the plain loop gets a tenth, its favourable beginning
 
-ONLY_GPU, ONLY_BF16 = {"tf32", "padded"}, {"autocast", "compiled"}  # rungs that pay on some machines only
+ONLY_GPU = {"tf32", "padded"}  # rungs that a CPU does not know
 
 # Every rung of the ladder is the one before with some more settings.
 LADDER = {
@@ -67,10 +67,15 @@ def dtype_of(options):
 
 
 def rungs_of(options):
-    """Return the rungs that pay on the device, the lowest first; `train_model_fast` takes the same."""
-    left_out = (set() if options.device.startswith("cuda") else ONLY_GPU) | (
-        set() if "bfloat16" in str(dtype_of(options)) else ONLY_BF16)
-    return [rung for rung in LADDER if rung not in left_out]
+    """Return the rungs that pay on the device, the lowest first; `what_pays` decides, as for `train_model_fast`."""
+    import torch
+
+    import previous_chapters as course
+
+    dtype, compiling = course.what_pays(torch.device(options.device))
+    taken = {"autocast": dtype == torch.bfloat16, "compiled": compiling,
+             **dict.fromkeys(ONLY_GPU, options.device.startswith("cuda"))}
+    return [rung for rung in LADDER if taken.get(rung, True)]
 
 
 def settings_of(row, rungs):
@@ -192,18 +197,17 @@ def peak_bytes(function, kept, device):
 
 
 def weights_of_peer(peer):
-    """Return the state of a GPTModelFast with the weights of transformers' GPT2LMHeadModel."""
-    names = {"attn.c_attn": "att.W_qkv", "attn.c_proj": "att.out_proj", "mlp.c_fc": "ff.0", "mlp.c_proj": "ff.2",
-             "ln_1": "norm1", "ln_2": "norm2"}
+    """Return the state of a GPTModel with the weights of transformers' GPT2LMHeadModel."""
+    import previous_chapters as course
+
+    found = {name.removeprefix("transformer."): tensor for name, tensor in peer.state_dict().items()}
     state = {}
-    for name, tensor in peer.transformer.state_dict().items():
-        for theirs, ours in names.items():
-            name = name.replace(theirs, ours)
-        name = name.replace("h.", "trf_blocks.", 1) if name.startswith("h.") else name
-        name = name.replace("wte", "tok_emb").replace("wpe", "pos_emb").replace("ln_f", "final_norm")
-        matrix = name.endswith((".W_qkv.weight", ".out_proj.weight", ".ff.0.weight", ".ff.2.weight"))
-        state[name] = tensor.T if matrix else tensor
-    return {**state, "out_head.weight": state["tok_emb.weight"]}
+    for theirs, ours in course.weight_names("hf", peer.config.n_layer).items():
+        tensor = found[theirs]
+        if ".c_" in theirs and theirs.endswith("weight"):
+            tensor = tensor.T  # their linear layers keep a matrix as (in, out)
+        state.update(zip(ours, tensor.chunk(len(ours)), strict=True))
+    return state
 
 
 def measure_generation(row, options):
