@@ -19,6 +19,9 @@ PYTEST = ["-m", "pytest", "-p", "tools.times"]
 NBVAL = [*PYTEST, "--nbval", "--nbval-current-env", "--nbval-cell-timeout=1800"]
 # Progress bars carry timings, so they stay off. The stored outputs are those of a machine without OpenAI's weights: no
 # address to fetch them from, none kept.
+# What torch.compile keeps on disk for one kind of processor can end a process on another: a folder for each that is
+# imitated (by ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA).
+COMPILED = {"TORCHINDUCTOR_CACHE_DIR": str(ROOT / "build" / f"compiled-{os.getenv('ATEN_CPU_CAPABILITY', 'native')}")}
 NOTEBOOKS_SEE = {"TQDM_DISABLE": "1", "GPT2_MIRROR": "none", "GPT2_MODELS_DIR": str(ROOT / "build" / "none")}
 
 
@@ -46,7 +49,7 @@ def main(arguments=None):
     for name, part in parts(options.all).items():
         print(f"\n{name}", flush=True)
         began = time.monotonic()
-        environment = {**os.environ, **(NOTEBOOKS_SEE if name == "notebooks" else {})}
+        environment = {**os.environ, **COMPILED, **(NOTEBOOKS_SEE if name == "notebooks" else {})}
         status = subprocess.run([sys.executable, *part], cwd=ROOT, env=environment).returncode
         spent[name] = time.monotonic() - began
         if status != 0:
