@@ -18,7 +18,7 @@ import time
 import torch
 from tqdm import tqdm
 
-from chapters.ch05_pretraining import calc_loss_batch, evaluate_model, generate_and_print_sample, text_to_token_ids
+from chapters.ch05_pretraining import calc_loss_batch, check_start_context, evaluate_model, generate_and_print_sample
 
 
 # D.2 · Decay
@@ -117,8 +117,7 @@ def train_model(model, train_loader, val_loader, optimizer, device, n_epochs, ev
         ValueError: there are no steps, the schedule is impossible (see `learning_rate_at`), or start_context has no
             tokens. Nothing has been trained then.
     """
-    if text_to_token_ids(start_context, tokenizer).shape[1] == 0:
-        raise ValueError(f"start_context must have at least one token, got {start_context!r}")
+    check_start_context(start_context, tokenizer)
     train_losses, val_losses, track_tokens_seen, track_lrs = [], [], [], []
     tokens_seen, global_step, seconds = 0, -1, 0.0
     total_steps = n_epochs * len(train_loader)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from chapters.appendix_D_training_loop import learning_rate_at, set_learning_rate
 from chapters.appendix_F1_compute import compute_dtype
 from chapters.ch04_gpt_model import eval_mode
-from chapters.ch05_pretraining import generate, generate_and_print_sample, text_to_token_ids, weight_names
+from chapters.ch05_pretraining import check_start_context, generate, generate_and_print_sample, weight_names
 
 
 # G.3 · Fewer, larger steps
@@ -359,20 +359,15 @@ def batches_on(device, loader):
 
 
 def mean_loss(model, loader, device, num_batches, dtype=torch.float32):
-    """Return the mean of `next_token_loss` over the first batches of a loader, dropout off; NaN if there are none."""
+    """Return the mean of `next_token_loss` over the first batches of a loader, by examples, dropout off, or NaN."""
     with eval_mode(model), torch.no_grad():
-        losses = [next_token_loss(model, *batch, dtype).item()
-                  for batch in islice(batches_on(device, loader), num_batches)]
-    return sum(losses) / len(losses) if losses else math.nan
+        losses = [(next_token_loss(model, inputs, targets, dtype).item(), len(inputs))
+                  for inputs, targets in islice(batches_on(device, loader), num_batches)]
+    return sum(loss * size for loss, size in losses) / sum(size for _, size in losses) if losses else math.nan
 
 
 def what_pays(device, dtype=None):
-    """Return (dtype, compiling): the numbers in which products pay on a device, and whether compiling blocks pays then.
-
-    Args:
-        device: where the model is.
-        dtype: None chooses `compute_dtype(device)`.
-    """
+    """Return (numbers in which products pay on a device, or the given ones; whether compiling blocks pays then)."""
     dtype = compute_dtype(device) if dtype is None else dtype
     return dtype, dtype == torch.bfloat16
 
@@ -408,8 +403,7 @@ def train_model_fast(model, train_loader, val_loader, optimizer, device, num_epo
         raise ValueError(f"accumulate must be at least 1, got {accumulate}")
     device = torch.device(device)
     tokenizer = train_loader.dataset.tokenizer if tokenizer is None else tokenizer
-    if text_to_token_ids(start_context, tokenizer).shape[1] == 0:
-        raise ValueError(f"start_context must have at least one token, got {start_context!r}")
+    check_start_context(start_context, tokenizer)
     total_steps = num_epochs * math.ceil(len(train_loader) / accumulate)
     peak_lrs = [group["lr"] for group in optimizer.param_groups]
     schedule = (total_steps, warmup_steps, max(peak_lrs), initial_lr, min_lr)
