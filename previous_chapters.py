@@ -41,7 +41,7 @@ from chapters.ch04_gpt_model import (
     drop_saved_masks,          # 4.6 · The whole model
     GPTModel,                  # 4.6 · The whole model
     eval_mode,                 # 4.7 · Writing text
-    next_token_logits,         # 4.7 · Writing text
+    logits_after,              # 4.7 · Writing text
     generate_text_simple,      # 4.7 · Writing text
 )
 

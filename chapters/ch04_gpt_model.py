@@ -246,7 +246,7 @@ def eval_mode(model):
             module.training = training
 
 
-def next_token_logits(model, idx, context_size):
+def logits_after(model, idx, context_size):
     """Return the logits of the token after each prompt: (batch, num_tokens) token ids -> (batch, vocab_size).
 
     Raises:
@@ -280,6 +280,6 @@ def generate_text_simple(model, idx, max_new_tokens, context_size):
     """
     with eval_mode(model):
         for _ in range(max_new_tokens):
-            logits = next_token_logits(model, idx, context_size)
+            logits = logits_after(model, idx, context_size)
             idx = torch.cat((idx, logits.argmax(dim=-1, keepdim=True)), dim=1)  # -> (batch, num_tokens + 1)
     return idx

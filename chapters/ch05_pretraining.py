@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from chapters.ch04_gpt_model import eval_mode, generate_text_simple, next_token_logits
+from chapters.ch04_gpt_model import eval_mode, generate_text_simple, logits_after
 
 
 # 5.1.1 · Text in, text out
@@ -203,7 +203,7 @@ def generate(model, idx, max_new_tokens, context_size, temperature=0.0, top_k=No
     ended = torch.zeros(len(idx), 1, dtype=torch.bool, device=idx.device)
     with eval_mode(model):
         for _ in range(max_new_tokens):
-            logits = next_token_logits(model, idx, context_size)  # -> (batch, vocab_size)
+            logits = logits_after(model, idx, context_size)  # -> (batch, vocab_size)
             if top_k is not None:
                 if not 1 <= top_k <= logits.shape[-1]:
                     raise ValueError(f"top_k must be between 1 and the vocabulary size {logits.shape[-1]}, got {top_k}")
