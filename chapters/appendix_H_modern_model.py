@@ -531,10 +531,9 @@ class Chat:
         idx, answer, shown = torch.tensor([ids], device=self.model.model.tok_emb.weight.device), [], ""
         try:
             for _ in range(min(max_new_tokens, limit - len(ids))):
-                longer = generate(self.model, idx, 1, limit, temperature=self.temperature, eos_id=end)
-                if longer.shape == idx.shape:  # it has said <|im_end|>
+                idx = generate(self.model, idx, 1, limit, temperature=self.temperature)
+                if idx[0, -1] == end:
                     break
-                idx = longer
                 answer.append(int(idx[0, -1]))
                 so_far = self.tokenizer.decode(answer)
                 if not so_far.endswith("\ufffd"):  # else the last letter is not complete
