@@ -52,11 +52,11 @@ def main(arguments=None):
     options = parse(arguments)
     try:
         model, tokenizer = load_smollm2(options.model)
+        chat = Chat(model, tokenizer, options.system, options.temperature)
     except (FileNotFoundError, ValueError) as error:
         print(f"chat.py: {error}", file=sys.stderr)
         return 1
     torch.manual_seed(options.seed)
-    chat = Chat(model, tokenizer, options.system, options.temperature)
     print("SmolLM2, 135 million parameters. /reset, /system TEXT, /quit\n")
     while True:
         try:

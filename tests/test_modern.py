@@ -324,6 +324,11 @@ def test_a_conversation_of_two_turns_reuses_its_cache(smollm2):
     assert chat.messages == [{"role": "system", "content": "You are a poet."}]
 
 
+def test_a_system_without_a_message(smollm2):
+    with pytest.raises(ValueError, match="the message of the system is empty"):
+        course.Chat(*smollm2, system=" ")
+
+
 def test_a_stream_that_is_left_keeps_what_it_said_and_an_error_keeps_nothing(smollm2):
     chat = course.Chat(*smollm2)
     stream = chat.stream("Tell me a long story.", 50)
