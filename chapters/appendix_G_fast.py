@@ -440,7 +440,8 @@ def train_model_fast(model, train_loader, val_loader, optimizer, device, num_epo
                                    f"Train loss {losses[0]:.3f}, Val loss {losses[1]:.3f}", file=sys.stdout)
                 generate_and_print_sample(model, tokenizer, device, start_context)
     finally:
-        set_learning_rate(optimizer, max(peak_lrs), peak_lrs)
+        for group, peak_lr in zip(optimizer.param_groups, peak_lrs, strict=True):
+            group["lr"] = peak_lr  # to the last bit, which `set_learning_rate` would round
     return train_losses, val_losses, track_tokens_seen
 
 

@@ -521,6 +521,17 @@ class Letters:
         return [ord(letter) % 60 for letter in text]
 
 
+def test_every_group_gets_its_peak_rate_back_to_the_last_bit(monkeypatch):
+    """0.009 * (0.007 / 0.009) is not 0.007."""
+    _, fast = pair()
+    replace_everywhere(monkeypatch, "generate_and_print_sample", lambda *_: None)
+    parameters = list(fast.parameters())
+    optimizer = torch.optim.SGD([{"params": parameters[:3], "lr": 0.009}, {"params": parameters[3:], "lr": 0.007}])
+    course.train_model_fast(fast, batches(3), batches(1), optimizer, CPU, 1, 9, 0, "a", tokenizer=Letters(),
+                            dtype=torch.float32, warmup_steps=1)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.009, 0.007]
+
+
 @pytest.mark.parametrize(("accumulate", "groups"), [(1, [1, 1, 1, 1, 1]), (2, [2, 2, 1]), (9, [5])])
 def test_left_over_batches_make_a_smaller_step(monkeypatch, accumulate, groups):
     _, fast = pair()
