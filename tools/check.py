@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from times import clock
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTEST = ["-m", "pytest", "-p", "tools.times"]
 NBVAL = [*PYTEST, "--nbval", "--nbval-current-env", "--nbval-cell-timeout=1800"]
@@ -32,12 +34,6 @@ def parts(everything):
             "extraction": ["tools/extract.py", "--check"],
             "tests": [*PYTEST, "tests"] if everything else [*PYTEST, "-m", "not slow", "tests"],
             "notebooks": [*NBVAL, "notebooks"] if everything else [*NBVAL, *quick]}
-
-
-def clock(seconds):
-    """Return seconds as minutes and seconds, in words."""
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes:3d} min {seconds:2d} s"
 
 
 def main(arguments=None):
