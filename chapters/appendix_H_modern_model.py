@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from chapters.ch05_pretraining import generate
+from chapters.ch05_pretraining import calc_loss_batch, generate
 
 
 # H.2 · RMSNorm
@@ -132,9 +132,12 @@ class GroupedQueryAttention(nn.Module):
         """Split (batch, num_tokens, width) into heads: (batch, heads, num_tokens, head_dim)."""
         return x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
+    def queries_and_keys(self, x, rope):
+        """Return both, turned: (batch, n_heads, num_tokens, head_dim) and (batch, n_kv_heads, num_tokens, head_dim)."""
+        return tuple(apply_rope(self.heads(layer(x)), *rope) for layer in (self.W_query, self.W_key))
+
     def forward(self, x, rope, mask=None, past=None, start=0):
-        queries = apply_rope(self.heads(self.W_query(x)), *rope)
-        keys = apply_rope(self.heads(self.W_key(x)), *rope)
+        queries, keys = self.queries_and_keys(x, rope)
         values = self.heads(self.W_value(x))
         if past is not None:
             end = start + x.shape[1]
@@ -395,8 +398,8 @@ def load_smollm2(path=None):
 @torch.no_grad()
 def text_loss(model, token_ids):
     """Return the mean loss, in nats per token, of a list of token ids after their first."""
-    ids = torch.tensor([token_ids], device=next(model.parameters()).device)
-    return F.cross_entropy(model(ids[:, :-1])[0], ids[0, 1:]).item()
+    ids = torch.tensor([token_ids])
+    return calc_loss_batch(ids[:, :-1], ids[:, 1:], model, next(model.parameters()).device).item()
 
 
 # H.9 · Writing
@@ -454,13 +457,15 @@ def keep_likely(logits, temperature=1.0, top_p=None, min_p=None):
     for name, value, highest in (("temperature", temperature, math.inf), ("top_p", top_p, 1), ("min_p", min_p, 1)):
         if value is not None and not 0 < value <= highest:
             raise ValueError(f"{name} must be above 0{' and at most 1' if highest == 1 else ''}, got {value}")
-    probabilities, order = torch.softmax(logits / temperature, dim=-1).sort(dim=-1, descending=True)
-    forbidden = torch.zeros_like(probabilities, dtype=torch.bool)  # in this order
+    probabilities = torch.softmax(logits / temperature, dim=-1)
+    forbidden = torch.zeros_like(probabilities, dtype=torch.bool)
     if top_p is not None and top_p < 1:  # the sum of all may miss 1 by a rounding error
-        forbidden |= probabilities.cumsum(dim=-1) - probabilities >= top_p  # the share that comes before it suffices
+        highest_first, order = probabilities.sort(dim=-1, descending=True)
+        enough = highest_first.cumsum(dim=-1) - highest_first >= top_p  # the share that comes before suffices
+        forbidden = forbidden.scatter(-1, order, enough)
     if min_p is not None:
-        forbidden |= probabilities < min_p * probabilities[..., :1]
-    return logits.masked_fill(torch.zeros_like(forbidden).scatter(-1, order, forbidden), -torch.inf)
+        forbidden |= probabilities < min_p * probabilities.amax(dim=-1, keepdim=True)
+    return logits.masked_fill(forbidden, -torch.inf)
 
 
 # H.10 · A conversation
@@ -561,11 +566,9 @@ def attention_weights(model, token_ids):
     rope, mask = model.positions_and_mask(len(token_ids), 0, None)
     x, layers = model.tok_emb(ids), []
     for block in model.trf_blocks:
-        attention, normed = block.att, block.norm1(x)
-        queries = apply_rope(attention.heads(attention.W_query(normed)), *rope)
-        keys = apply_rope(attention.heads(attention.W_key(normed)), *rope)
+        queries, keys = block.att.queries_and_keys(block.norm1(x), rope)
         keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)  # each for its group of queries
-        scores = queries @ keys.mT / attention.head_dim**0.5
+        scores = queries @ keys.mT / block.att.head_dim**0.5
         if mask is not None:
             scores = scores.masked_fill(~mask, -torch.inf)
         layers.append(torch.softmax(scores, dim=-1)[0])
