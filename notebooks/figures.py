@@ -2,7 +2,20 @@
 
 Every function displays one figure and takes `alt`, a sentence that says what one sees: it is stored with the picture
 for readers who cannot see it, and as the cell's text output. Colours are Okabe and Ito's, which colour-blind readers
-can tell apart; lines differ in style as well.
+can tell apart; lines differ in style as well. interactive.py draws the pictures that respond to the reader.
+
+One thing has one colour, in every notebook:
+
+    QUERY     blue        what a token asks
+    KEY       orange      what it is found by; and what is chosen or new, such as the word that was drawn
+    VALUE     green       what it hands on, and the context vector that comes of it
+    TOKEN     grey        a token, an input; what is not meant at the moment
+    POSITION  purple      where a token stands, and what depends on it only
+    WEIGHT    sky blue    what a softmax gives: attention weights, probabilities
+    LOSS      vermilion   a target, and the loss that measures how far from it the model is
+    GRADIENT  yellow      which way a weight is to move, always with a dark edge
+
+Text is black or nearly so: of these colours only blue is dark enough to be read in, or to carry white text.
 """
 
 import io
@@ -15,6 +28,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
+SKY, YELLOW = "#56B4E9", "#F0E442"
+QUERY, KEY, VALUE, TOKEN, POSITION, WEIGHT, LOSS, GRADIENT = BLUE, ORANGE, GREEN, GREY, PURPLE, SKY, RED, YELLOW
+EDGE = "#555555"  # around pale colours
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
 STYLES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 HATCHES = ["", "//", "..", "xx", "\\\\"]
@@ -42,15 +58,20 @@ class Row:
     marked: tuple = ()
 
 
-def show(figure, alt):
-    """Display a figure as a PNG with its alternative text."""
+def picture(figure):
+    """Return a figure as the bytes of a PNG, and its width on the page in pixels."""
     buffer = io.BytesIO()
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.savefig(buffer, format="png", dpi=2 * PIXELS_PER_INCH, bbox_inches="tight", pad_inches=0.05,
                    facecolor="white", metadata={"Software": None})
-    extent = figure.get_tightbbox(renderer)
-    metadata = {"image/png": {"alt": alt, "width": round(extent.width * PIXELS_PER_INCH)}}
-    display({"image/png": buffer.getvalue(), "text/plain": alt}, raw=True, metadata=metadata)
+    return buffer.getvalue(), round(figure.get_tightbbox(renderer).width * PIXELS_PER_INCH)
+
+
+def show(figure, alt):
+    """Display a figure as a PNG with its alternative text."""
+    png, width = picture(figure)
+    metadata = {"image/png": {"alt": alt, "width": width}}
+    display({"image/png": png, "text/plain": alt}, raw=True, metadata=metadata)
 
 
 def canvas(width, height, columns=1, **keywords):
