@@ -127,7 +127,7 @@ function bar(parent, share, colour, before) {
   const fill = add(track, "div", {class: colour === "cut" ? "fill cut" : "fill"});
   fill.style.width = percent(share);
   if (colour !== "cut") fill.style.background = colour;
-  if (before !== undefined) add(track, "div", {class: "before"}).style.width = percent(before);
+  if (before >= 0.005) add(track, "div", {class: "before"}).style.width = percent(before);
   return track;
 }
 
@@ -226,9 +226,10 @@ kinds.sampling = (card, data) => {
       add(line, "span", {class: "number"}, others ? fixed(4)(share) : `cut by ${kept[named].rule}`);
     }
     const play = Math.exp(-sum(final.map((p, i) => p && p * Math.log(p / kept[i].number))));
+    const rest = left > 1 && left <= named ? `, the last, ${quote(data.words[left - 1])}, ${fixed(4)(final[left - 1])}` : "";
     says.textContent = `Temperature ${fixed(1)(temperature.value)}: ${plural(left, "word")} left of ` +
-      `${total.toLocaleString("en")}; the first, ${quote(data.words[0])}, has ${fixed(2)(final[0])}. As free a choice ` +
-      `as among ${fixed(1)(play)} equally likely words. Dashed: temperature 1, nothing cut.`;
+      `${total.toLocaleString("en")}; the first, ${quote(data.words[0])}, has ${fixed(2)(final[0])}${rest}. As free a ` +
+      `choice as among ${fixed(1)(play)} equally likely words. Dashed: temperature 1, nothing cut.`;
   }
 
   function addLine(word) {
@@ -254,7 +255,7 @@ kinds.attention = (card, data) => {
     const span = add(parent, "span");
     for (const number of numbers) {
       const chip = add(span, "span", {class: "chip number"}, fixed(digits)(number));
-      chip.style.cssText = `background: ${colour}; padding: 1px 3px; margin-right: 2px`;
+      chip.style.cssText = `background: ${colour}; padding: 1px 3px; margin-right: 2px; border-width: 0`;
     }
   }
 
@@ -263,30 +264,31 @@ kinds.attention = (card, data) => {
     const powers = scores.map(score => Math.exp(score - Math.max(...scores))), weights = powers.map(x => x / sum(powers));
     const context = data.values[0].map((_, i) => dot(weights, data.values.map(value => value[i])));
     lines.replaceChildren();
-    const columns = card.clientWidth > 620 ? "72px auto 62px 1fr 52px" : "62px auto 50px 1fr 50px";
+    const wide = card.clientWidth > 620, shown = fixed(wide ? 4 : 2), chipWidth = Math.max(60, 39 * width);
+    const columns = wide ? `72px ${chipWidth}px 60px 1fr 52px` : `56px ${chipWidth}px 36px 1fr 32px`;
     const addLine = cells => {
       const line = add(lines, "div", {class: "line"});
       line.style.gridTemplateColumns = columns;
       line.style.gap = "2px 6px";
       cells(line);
     };
-    addLine(line => ["word", "its key", "score", "weight", ""].forEach(title => add(line, "b", {}, title)));
+    addLine(line => ["word", "its key", "score", "weight"].forEach(title => add(line, "b", {}, title)));
     data.words.forEach((name, i) => addLine(line => {
-      add(line, "span", {class: "word"}, name);
+      add(line, "span", {class: "word"}, name).style.fontWeight = i === word.value ? "bold" : "";
       chips(line, data.keys[i], KEY);
-      add(line, "span", {class: "number"}, fixed(2)(scores[i]));
+      add(line, "span", {class: "number"}, shown(scores[i]));
       bar(line, weights[i], WEIGHT, 1 / data.words.length);
-      add(line, "span", {class: "number"}, fixed(4)(weights[i]));
+      add(line, "span", {class: "number"}, shown(weights[i]));
     }));
-    const most = weights.indexOf(Math.max(...weights)), terms = query.map((x, i) =>
+    const most = weights.indexOf(Math.max(...weights)), least = weights.indexOf(Math.min(...weights)), terms = query.map((x, i) =>
       `${fixed(2)(x)} · ${fixed(2)(data.keys[most][i])}`).join(" + ");
     const sumLine = add(lines, "p", {class: "note"}, "Context vector, the values averaged with these weights: ");
     chips(sumLine, context, VALUE, 4);
     const own = query.every((x, i) => Math.abs(x - data.queries[word.value][i]) < 0.005);
     says.textContent = `${own ? quote(data.words[word.value]) : "Your query"} gives most weight to ` +
-      `${quote(data.words[most])}, ${fixed(2)(weights[most])}: score ${terms}` +
-      `${data.scale === 1 ? "" : `, times ${fixed(2)(data.scale)},`} = ${fixed(2)(scores[most])}. Least: ` +
-      `${fixed(2)(Math.min(...weights))}. Dashed: the same weight for all, ${fixed(2)(1 / data.words.length)}.`;
+      `${own && most === word.value ? "itself" : quote(data.words[most])}, ${fixed(2)(weights[most])}: score ${terms}` +
+      `${data.scale === 1 ? "" : `, times ${fixed(2)(data.scale)},`} = ${fixed(4)(scores[most])}. Least: ` +
+      `${quote(data.words[least])}, ${fixed(2)(weights[least])}. Dashed: the same weight for all, ${fixed(2)(1 / data.words.length)}.`;
   }
   reset();
   onWidth(card, redraw);
@@ -330,9 +332,9 @@ kinds.heads = (card, data) => {
       const out = from === to ? 22 : 26 + 100 * far / most, side = from === to ? 12 : 0;
       const d = wide ? `M${ax - side} ${ay}C${ax - side} ${ay - 1.3 * out} ${bx + side} ${by - 1.3 * out} ${bx + side} ${by}`
                      : `M${ax} ${ay - side}C${ax - 1.3 * out} ${ay - side} ${bx - 1.3 * out} ${by + side} ${bx} ${by + side}`;
-      add(svg, "path", {d, fill: "none", stroke: colour, "stroke-width": 1 + 11 * weight});
+      add(svg, "path", {d, fill: "none", stroke: colour, "stroke-width": colour === QUERY ? 1 + 11 * weight : 3 * weight});
     };
-    weights.forEach((line, i) => line.forEach((weight, j) => { if (i !== chosen && weight >= 0.2) arc(i, j, weight, "#dddddd"); }));
+    weights.forEach((line, i) => line.forEach((weight, j) => { if (i !== chosen && weight >= 0.2) arc(i, j, weight, "#aaaaaa"); }));
     weights[chosen].forEach((weight, j) => { if (weight >= 0.01) arc(chosen, j, weight, QUERY); });
     word.boxes.forEach((box, j) => {
       const weight = weights[chosen][j] ?? 0, chip = numbers[j];
@@ -366,7 +368,7 @@ kinds.windows = (card, data) => {
   const length = slider(controls, "length", range(8, 1), data.length, redraw);
   const stride = slider(controls, "stride", range(8, 1), data.stride, redraw);
   const which = slider(controls, "look at window", [0], 0, redraw);
-  const legend = add(card, "p", {class: "note"}), stage = add(card, "div"), pairs = row(card), says = announcer(card);
+  const legend = add(card, "p", {class: "note"}), stage = add(card, "div"), says = announcer(card), pairs = add(card, "div");
   for (const [colour, text] of [[TOKEN, "inputs"], [LOSS, "targets, one place further on"]]) {
     add(legend, "span", {class: "chip"}).style.cssText = `background: ${colour}; width: 24px; height: 12px; padding: 0`;
     add(legend, "span", {}, ` ${text}   `).style.whiteSpace = "pre";
@@ -378,8 +380,8 @@ kinds.windows = (card, data) => {
     const use = range(n).map(i => starts.filter(start => i >= start && i < start + length.value).length);
     const unused = range(n).filter(i => !use[i] && !starts.some(start => i === start + length.value));
     const width = stage.clientWidth || 800, wide = width >= 62 * n + 80;
-    const step = wide ? (width - 84) / n : 24, across = wide ? 27 : Math.min(40, (width - 124) / starts.length);
-    const origin = wide ? 84 : 24, header = wide ? 46 : 120;
+    const step = wide ? (width - 84) / n : 24, across = wide ? 27 : Math.min(40, (width - 132) / starts.length);
+    const origin = wide ? 84 : 24, header = wide ? 46 : 128;
     const size = [wide ? width : header + across * starts.length, 0];
     stage.replaceChildren();
     const svg = add(stage, "svg", {width: size[0], height: wide ? header + across * starts.length + 4 : origin + step * n,
@@ -390,13 +392,13 @@ kinds.windows = (card, data) => {
     data.tokens.forEach((token, i) => {
       const at = origin + i * step, chosen = starts[which.value], weight = {};
       if (i >= chosen && i <= chosen + length.value) weight["font-weight"] = "bold";
-      if (unused.includes(i)) box(at + 1, wide ? 2 : 0, step - 2, wide ? 40 : 118, {fill: "#eee", stroke: EDGE, "stroke-dasharray": "4 3"});
+      if (unused.includes(i)) box(at + 1, wide ? 2 : 0, step - 2, wide ? 40 : 126, {fill: "#eee", stroke: EDGE, "stroke-dasharray": "4 3"});
       if (wide) {
         add(svg, "text", {x: at + step / 2, y: 18, "text-anchor": "middle", ...weight}, token);
         add(svg, "text", {x: at + step / 2, y: 37, "text-anchor": "middle"}, data.ids[i]);
       } else {
         add(svg, "text", {x: 2, y: at + 17, ...weight}, token);
-        add(svg, "text", {x: 114, y: at + 17, "text-anchor": "end"}, data.ids[i]);
+        add(svg, "text", {x: 122, y: at + 17, "text-anchor": "end"}, data.ids[i]);
       }
     });
     starts.forEach((start, number) => {
@@ -413,13 +415,13 @@ kinds.windows = (card, data) => {
   function say(starts, use, unused) {
     pairs.replaceChildren();
     const start = starts[which.value], name = i => quote(data.tokens[i]);
+    add(pairs, "p", {class: "note"}, `Window ${which.value} sets ${plural(length.value, "exercise")}:`);
     for (const i of range(length.value, start)) {
-      const pair = add(pairs, "span"), chip = (j, colour) => {
-        add(pair, "span", {class: "chip"}, data.tokens[j]).style.background = colour;
-      };
-      chip(i, TOKEN);
-      add(pair, "span", {}, " → ");
-      chip(i + 1, LOSS);
+      const line = add(pairs, "div");
+      line.style.margin = "3px 0";
+      for (const j of range(i - start + 1, start)) add(line, "span", {class: "chip"}, data.tokens[j]).style.background = TOKEN;
+      add(line, "span", {}, " → ");
+      add(line, "span", {class: "chip"}, data.tokens[i + 1]).style.background = LOSS;
     }
     const shared = Math.max(0, length.value - stride.value), most = Math.max(...use);
     says.textContent = `Length ${length.value}, stride ${stride.value}: ${plural(starts.length, "window")}, ` +
@@ -473,8 +475,8 @@ kinds.merges = (card, data) => {
     }
     const total = data.totals[done.value], share = Math.round(100 * total / data.totals[0]);
     says.textContent = `${plural(done.value, "merge")}. ` + (newest ? `The newest token is “${newest[0]}${newest[1]}”, ` +
-      `from a pair that stood there ${plural(newest[2], "time")}. ` : "Every letter is a token. ") +
-      `This beginning: ${pieces.length} tokens for ${letters} letters. The whole text: ` +
+      `from a pair that stood there ${plural(newest[2], "time")}. ` : "Every character is a token. ") +
+      `This beginning: ${pieces.length} tokens for ${plural(letters, "character")}. The whole text: ` +
       `${total.toLocaleString("en")} tokens, ${share}% of what it was.`;
   }
   redraw();
@@ -485,8 +487,8 @@ kinds.merges = (card, data) => {
 // last place of the key; distances, the largest distance; place and distance at first.
 kinds.rope = (card, data) => {
   const controls = row(card), pairs = data.per_place.length;
-  const place = slider(controls, "place of the key (the query moves along)", range(data.places + 1), data.place, redraw);
-  const distance = slider(controls, "distance from key to query", range(data.distances + 1), data.distance, redraw);
+  const place = slider(controls, "place of the key", range(data.places + 1), data.place, redraw);
+  const distance = slider(controls, "distance of the query from it", range(data.distances + 1), data.distance, redraw);
   const circles = row(card), stage = add(card, "div"), says = announcer(card);
   const turn = ([x, y], angle) => [x * Math.cos(angle) - y * Math.sin(angle), x * Math.sin(angle) + y * Math.cos(angle)];
   const scores = (key, gap) => data.per_place.map((angle, i) =>
@@ -505,7 +507,7 @@ kinds.rope = (card, data) => {
     for (const i of range(pairs)) {
       const cell = add(circles, "div"), svg = add(cell, "svg", {width: 128, height: 128, "aria-hidden": "true"});
       const angle = data.per_place[i];
-      cell.style.width = "140px";
+      cell.style.cssText = "flex: 0 1 150px";
       add(svg, "circle", {cx: 64, cy: 64, r: 56, fill: "#fff", stroke: TOKEN});
       for (const [arrowAtZero, colour] of [[data.query[i], QUERY], [data.key[i], KEY]]) {
         const [x, y] = arrowAtZero;
@@ -513,7 +515,8 @@ kinds.rope = (card, data) => {
       }
       arrow(svg, turn(data.key[i], at * angle), KEY);
       arrow(svg, turn(data.query[i], (at + gap) * angle), QUERY);
-      add(cell, "div", {}, `pair ${i}: ${fixed(angle < 0.01 ? 3 : angle < 0.1 ? 2 : 1)(angle * 180 / Math.PI)}° a place`);
+      add(cell, "b", {}, `pair ${i}`);
+      add(cell, "div", {}, `${+(angle * 180 / Math.PI).toPrecision(2)}° a place`);
       add(cell, "div", {class: "number"}, `score ${fixed(2)(now[i])}`);
     }
     const width = stage.clientWidth || 600, all = range(data.distances + 1).map(d => sum(scores(at, d)));
@@ -549,7 +552,7 @@ kinds.schedule = (card, data) => {
   const more = row(card);
   const peak = slider(more, "peak rate", data.peaks, data.start.peak, redraw);
   const warmup = slider(more, "steps of warmup", range(total + 1), data.start.warmup, redraw);
-  const floor = slider(more, "floor, as a share of the peak", steps(0, 1, 0.05), data.start.floor, redraw, fixed(2));
+  const floor = slider(more, "floor, share of peak", steps(0, 1, 0.05), data.start.floor, redraw, fixed(2));
   const step = slider(more, "look at step", range(total), data.start.step, redraw);
   const stage = add(card, "div"), says = announcer(card);
 
@@ -607,7 +610,7 @@ kinds.loop = (card, data) => {
   const refresh = backAndForth(controls, stage, "◀ Back", "Next ▶");
   const text = add(card, "div"), lines = add(card, "div"), says = announcer(card);
   text.style.cssText = "display: flex; flex-wrap: wrap; gap: 4px; padding: 6px 0; border-bottom: 1px solid #bbb; min-height: 66px; align-content: start";
-  lines.style.minHeight = "330px";
+  lines.style.cssText = "min-height: 306px";
   let chosen = null;  // the line of the drawn word, from which it flies
 
   function redraw() {
@@ -625,6 +628,7 @@ kinds.loop = (card, data) => {
     lines.replaceChildren();
     chosen = null;
     if (phase && step) showStep(step, phase);
+    else if (step) add(lines, "p", {class: "note"}, "↓  into the model");
     says.textContent = say(words, step, phase, at);
   }
 

@@ -161,10 +161,10 @@ def heads(tokens, heads, alt, head=0, word=-1):
     data = {"tokens": [figures.visible(token) for token in tokens], "heads": rounded, "head": head, "word": word}
 
     name = list(rounded)[head]
-    figure, (axis,) = figures.canvas(min(9.2, 0.62 * length + 0.4), 2.5)
-    figures.blank(axis, 0.62 * length, 2.3)
+    figure, (axis,) = figures.canvas(0.62 * length, 2.1)
+    figures.blank(axis, 0.62 * length, 2.1)
     for other, weight in enumerate(rounded[name][word]):
-        top = 0.5 + 1.5 * (word - other + 0.4) / length
+        top = 0.5 + 1.6 * (word - other + 0.4) / (word + 0.4)  # a curve rises to three quarters of it
         x, y = 0.62 * word + 0.31, 0.62 * other + 0.31
         curve = [(x, 0.5), (x, top), (y - (0.2 if x == y else 0), top), (y - (0.2 if x == y else 0), 0.5)]
         if weight >= 0.01:
@@ -174,7 +174,7 @@ def heads(tokens, heads, alt, head=0, word=-1):
     for i, token in enumerate(data["tokens"]):
         axis.text(0.62 * i + 0.31, 0.35, token.strip("·"), ha="center", va="center", fontsize=TEXT,
                   weight="bold" if i == word else None)
-    axis.text(0, 2.25, name, va="top", fontsize=TEXT)
+    axis.text(0, 2.1, name, va="top", fontsize=TEXT)
     show("heads", data, figure, alt)
 
 
@@ -254,19 +254,28 @@ def rope(query, key, per_place, alt, places=60, distances=40, place=5, distance=
                  f"{name} must have {pairs} arrows of two numbers")
         _require(all(math.hypot(*arrow) <= 1.001 for arrow in data[name]), f"an arrow of {name} is longer than 1")
     _require(0 <= place <= places and 0 <= distance <= distances, "place or distance is beyond its largest value")
-    figure, axes = figures.canvas(1.7 * pairs, 1.95, pairs)
+    figure, axes = figures.canvas(1.7 * pairs, 2.3, pairs)
     for i, axis in enumerate(axes):
         axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
         axis.axis("off")
         axis.add_patch(Circle((0, 0), 1, fill=False, edgecolor=TOKEN))
         for arrow, at, colour in ((data["key"][i], place, KEY), (data["query"][i], place + distance, QUERY)):
-            c, s = math.cos(at * data["per_place"][i]), math.sin(at * data["per_place"][i])
-            turned = (arrow[0] * c - arrow[1] * s, arrow[0] * s + arrow[1] * c)
+            turned = _turn(arrow, at * data["per_place"][i])
             axis.plot([0, arrow[0]], [0, arrow[1]], color=colour, linestyle=":", linewidth=1.5)
             axis.annotate("", turned, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 0,
                                                           "shrinkB": 0, "linewidth": 2, "mutation_scale": 12})
-        axis.set_title(f"pair {i}", fontsize=TEXT)
+        axis.set_title(f"pair {i}: {math.degrees(data['per_place'][i]):.2g}°", fontsize=TEXT)
+        turned = _turn(data["query"][i], (place + distance) * data["per_place"][i])
+        other = _turn(data["key"][i], place * data["per_place"][i])
+        axis.text(0, -1.15, f"score {turned[0] * other[0] + turned[1] * other[1]:.2f}", ha="center", va="top",
+                  fontsize=TEXT)
     show("rope", data, figure, alt)
+
+
+def _turn(arrow, angle):
+    """Return an arrow turned by an angle in radians."""
+    (x, y), c, s = arrow, math.cos(angle), math.sin(angle)
+    return x * c - y * s, x * s + y * c
 
 
 def schedule(peaks, rival, alt, total=100, initial=0.05, distance=10.0, shape="half cosine", peak=0.5, warmup=10,
