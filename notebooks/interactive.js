@@ -14,7 +14,7 @@ const kinds = {};
 const STYLE = `
 :host { all: initial; display: block; max-width: 920px }
 * { box-sizing: border-box }
-.card { background: #fff; color: #000; border: 1px solid #bbb; border-radius: 6px; padding: 12px; overflow: hidden;
+.card { background: #fff; color: #000; border: 1px solid #bbb; border-radius: 6px; padding: 12px; 
   font: 14px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif }
 .row { display: flex; flex-wrap: wrap; gap: 6px 20px; align-items: end; margin-bottom: 10px }
 label.slider { display: grid; grid-template-columns: 1fr auto; column-gap: 8px; flex: 1 1 150px; max-width: 420px }
@@ -25,6 +25,8 @@ fieldset { border: 0; padding: 0; margin: 0; min-width: 0; display: flex; flex-w
 legend { padding: 0; margin-bottom: 2px }
 .chip { display: inline-block; border: 1px solid ${EDGE}; border-radius: 4px; padding: 1px 6px; background: #fff;
   white-space: pre }
+.vector { display: inline-flex; gap: 2px }
+.vector .chip { border: 0; padding: 1px 3px }
 label.chip { cursor: pointer }
 label.chip input { position: absolute; opacity: 0; margin: 0 }
 label.chip:has(:checked) { background: ${QUERY}; color: #fff }
@@ -252,11 +254,9 @@ kinds.attention = (card, data) => {
   const reset = () => parts.forEach((part, i) => part.set(data.queries[word.value][i]));
 
   function chips(parent, numbers, colour, digits = 2) {
-    const span = add(parent, "span");
-    for (const number of numbers) {
-      const chip = add(span, "span", {class: "chip number"}, fixed(digits)(number));
-      chip.style.cssText = `background: ${colour}; padding: 1px 3px; margin-right: 2px; border-width: 0`;
-    }
+    const span = add(parent, "span", {class: "vector"});
+    for (const number of numbers)
+      add(span, "span", {class: "chip number"}, fixed(digits)(number)).style.background = colour;
   }
 
   function redraw() {
@@ -265,7 +265,7 @@ kinds.attention = (card, data) => {
     const context = data.values[0].map((_, i) => dot(weights, data.values.map(value => value[i])));
     lines.replaceChildren();
     const wide = card.clientWidth > 620, shown = fixed(wide ? 4 : 2), chipWidth = Math.max(60, 39 * width);
-    const columns = wide ? `72px ${chipWidth}px 60px 1fr 52px` : `56px ${chipWidth}px 36px 1fr 32px`;
+    const columns = wide ? `72px ${chipWidth}px 60px 1fr 52px` : `60px ${chipWidth}px 40px 1fr 32px`;
     const addLine = cells => {
       const line = add(lines, "div", {class: "line"});
       line.style.gridTemplateColumns = columns;
@@ -379,9 +379,9 @@ kinds.windows = (card, data) => {
     which.limit(range(starts.length));
     const use = range(n).map(i => starts.filter(start => i >= start && i < start + length.value).length);
     const unused = range(n).filter(i => !use[i] && !starts.some(start => i === start + length.value));
-    const width = stage.clientWidth || 800, wide = width >= 62 * n + 80;
-    const step = wide ? (width - 84) / n : 24, across = wide ? 27 : Math.min(40, (width - 132) / starts.length);
-    const origin = wide ? 84 : 24, header = wide ? 46 : 128;
+    const width = stage.clientWidth || 800, wide = width >= 58 * n + 76;
+    const step = wide ? (width - 76) / n : 24, across = wide ? 27 : Math.min(40, (width - 132) / starts.length);
+    const origin = wide ? 76 : 24, header = wide ? 46 : 128;
     const size = [wide ? width : header + across * starts.length, 0];
     stage.replaceChildren();
     const svg = add(stage, "svg", {width: size[0], height: wide ? header + across * starts.length + 4 : origin + step * n,
@@ -390,14 +390,13 @@ kinds.windows = (card, data) => {
       ? {x: along, y: side, width: long, height: thick, ...attributes}
       : {x: side, y: along, width: thick, height: long, ...attributes});
     data.tokens.forEach((token, i) => {
-      const at = origin + i * step, chosen = starts[which.value], weight = {};
-      if (i >= chosen && i <= chosen + length.value) weight["font-weight"] = "bold";
+      const at = origin + i * step;
       if (unused.includes(i)) box(at + 1, wide ? 2 : 0, step - 2, wide ? 40 : 126, {fill: "#eee", stroke: EDGE, "stroke-dasharray": "4 3"});
       if (wide) {
-        add(svg, "text", {x: at + step / 2, y: 18, "text-anchor": "middle", ...weight}, token);
+        add(svg, "text", {x: at + step / 2, y: 18, "text-anchor": "middle"}, token);
         add(svg, "text", {x: at + step / 2, y: 37, "text-anchor": "middle"}, data.ids[i]);
       } else {
-        add(svg, "text", {x: 2, y: at + 17, ...weight}, token);
+        add(svg, "text", {x: 2, y: at + 17}, token);
         add(svg, "text", {x: 122, y: at + 17, "text-anchor": "end"}, data.ids[i]);
       }
     });
@@ -415,6 +414,7 @@ kinds.windows = (card, data) => {
   function say(starts, use, unused) {
     pairs.replaceChildren();
     const start = starts[which.value], name = i => quote(data.tokens[i]);
+    const text = from => quote(data.tokens.slice(from, from + length.value).join("").replaceAll("·", " "));
     add(pairs, "p", {class: "note"}, `Window ${which.value} sets ${plural(length.value, "exercise")}:`);
     for (const i of range(length.value, start)) {
       const line = add(pairs, "div");
@@ -427,7 +427,8 @@ kinds.windows = (card, data) => {
     says.textContent = `Length ${length.value}, stride ${stride.value}: ${plural(starts.length, "window")}, ` +
       `${plural(starts.length * length.value, "target")}. Neighbours share ${plural(shared, "input")}; ` +
       (shared ? `a token is an input in up to ${most} of them. ` : "no token is an input twice. ") +
-      (unused.length ? `In no window: ${unused.map(i => `${name(i)} (${data.ids[i]})`).join(", ")}.` : "No token is left over.");
+      (unused.length ? `In no window: ${unused.map(i => `${name(i)} (${data.ids[i]})`).join(", ")}.` : "No token is left over.") +
+      ` Window ${which.value} reads ${text(start)} and is to say ${text(start + 1)}.`;
   }
   onWidth(card, redraw);
   redraw();
