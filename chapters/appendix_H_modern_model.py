@@ -198,8 +198,8 @@ class KVCache:
 
     def __init__(self, cfg, batch_size, capacity, dtype=torch.float32, device="cpu"):
         head_dim = cfg["emb_dim"] // cfg["n_heads"]
-        self.keys_values = torch.zeros(cfg["n_layers"], 2, batch_size, cfg["n_kv_heads"], capacity, head_dim,
-                                       dtype=dtype, device=device)
+        self.keys_values = torch.empty(cfg["n_layers"], 2, batch_size, cfg["n_kv_heads"], capacity, head_dim,
+                                       dtype=dtype, device=device)  # columns from `length` on are never read
         self.length = 0
 
 
@@ -279,6 +279,18 @@ def find_smollm2(path=None):
     return found[0]
 
 
+class GGUFReader(gguf.GGUFReader):
+    """The library's reader, with the file's bytes as a plain array: cutting that up is four times faster."""
+
+    @property
+    def data(self):
+        return self._data
+
+    @data.setter
+    def data(self, mapped_file):
+        self._data = mapped_file.view(np.ndarray)
+
+
 def read_gguf(path):
     """Read a GGUF file of a Llama model and return (settings, tensors).
 
@@ -291,7 +303,7 @@ def read_gguf(path):
             another architecture.
     """
     try:
-        reader = gguf.GGUFReader(path)
+        reader = GGUFReader(path)
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
         raise ValueError(f"{path} is not a complete GGUF file, or of another version; fetch it again "
                          f"({error})") from error
@@ -322,7 +334,9 @@ def weights_from_gguf(tensors):
         else:
             ours = GGUF_NAMES[stem]
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        weights[ours] = torch.from_numpy(np.require(values, requirements="W"))  # a copy of what lies in the file itself
+        wide = values.ndim == 2 and values.shape[0] > values.shape[1]
+        order = "F" if wide else "C"  # column by column, a product with one token's vector uses all cores
+        weights[ours] = torch.from_numpy(np.require(values, requirements=["W", order]))  # writable, not the file itself
     weights.setdefault("out_head.weight", weights["tok_emb.weight"])  # tied
     return weights
 
