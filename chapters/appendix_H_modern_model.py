@@ -121,7 +121,7 @@ class GroupedQueryAttention(nn.Module):
         if cfg["emb_dim"] % cfg["n_heads"] or cfg["n_heads"] % cfg["n_kv_heads"]:
             raise ValueError(f"n_heads {cfg['n_heads']} must divide emb_dim {cfg['emb_dim']}, and n_kv_heads "
                              f"{cfg['n_kv_heads']} must divide n_heads")
-        self.head_dim = cfg["emb_dim"] // cfg["n_heads"]
+        self.n_heads, self.head_dim = cfg["n_heads"], cfg["emb_dim"] // cfg["n_heads"]
         kv_width = cfg["n_kv_heads"] * self.head_dim
         self.W_query = nn.Linear(cfg["emb_dim"], cfg["emb_dim"], bias=False)
         self.W_key = nn.Linear(cfg["emb_dim"], kv_width, bias=False)
@@ -134,7 +134,8 @@ class GroupedQueryAttention(nn.Module):
 
     def queries_and_keys(self, x, rope):
         """Return both, turned: (batch, n_heads, num_tokens, head_dim) and (batch, n_kv_heads, num_tokens, head_dim)."""
-        return tuple(apply_rope(self.heads(layer(x)), *rope) for layer in (self.W_query, self.W_key))
+        both = self.heads(torch.cat((self.W_query(x), self.W_key(x)), dim=-1))  # turned at once
+        return apply_rope(both, *rope).tensor_split([self.n_heads], dim=1)
 
     def forward(self, x, rope, mask=None, past=None, start=0):
         queries, keys = self.queries_and_keys(x, rope)
