@@ -748,6 +748,47 @@ def batch_by_activations(cfg, num_tokens, memory):
     return max(0, int((memory - 4 * one["parameters"]) // one["activations"]))
 
 
+# G.1
+
+
+def cache_bytes(cfg, num_tokens, batch_size, bytes_per_number):
+    return 2 * cfg["n_layers"] * num_tokens * cfg["emb_dim"] * batch_size * bytes_per_number
+
+
+def cache_bytes_by_making_it(cfg, num_tokens, batch_size, bytes_per_number):
+    with torch.device("meta"):
+        cached = course.CachedModel(course.GPTModelFast(cfg), batch_size, num_tokens, num_tokens)
+    return sum(part.numel() for part in cached.cache) * bytes_per_number
+
+
+def change_cache(change):
+    """Return a wrong `cache_bytes`: the right number times a function of (cfg, num_tokens, rows, bytes per number)."""
+    return lambda *case: cache_bytes(*case) * change(*case)
+
+
+# G.2
+
+
+def round_rows(matrix, bits, largest=lambda rows: rows.abs().amax(dim=1, keepdim=True), whole=torch.round, most=None):
+    step = largest(matrix).clamp(min=1e-12) / (most(bits) if most else 2 ** (bits - 1) - 1)
+    return whole(matrix / step) * step
+
+
+def round_rows_with_torch(matrix, bits):
+    most = 2 ** (bits - 1) - 1
+    steps = matrix.abs().amax(dim=1).clamp(min=1e-12) / most
+    zeros = torch.zeros(len(matrix), dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(matrix, steps, zeros, 0, -most, most)
+
+
+def round_row_by_row(matrix, bits):
+    for row in matrix:
+        if row.any():
+            step = max(abs(value) for value in row.tolist()) / (2 ** (bits - 1) - 1)
+            row.copy_(torch.tensor([round(value / step) * step for value in row.tolist()]))
+    return matrix
+
+
 # All attempts
 
 GAPS = {"max_length": 3, "stride": 7}  # the third loader of 2.2
@@ -784,6 +825,8 @@ RIGHT = [
     ("F.1", tokens_in), ("F.1", tokens_of_whole_texts), ("F.1", lambda *budget: np.float64(tokens_in(*budget))),
     ("F.2", nesterov_step), ("F.2", nesterov_in_place),
     ("F.3", largest_batch), ("F.3", largest_batch_by_halving), ("F.3", lambda *case: np.int64(largest_batch(*case))),
+    ("G.1", cache_bytes), ("G.1", cache_bytes_by_making_it), ("G.1", change_cache(lambda *_: np.float64(1))),
+    ("G.2", round_rows), ("G.2", round_rows_with_torch), ("G.2", round_row_by_row),
 ]
 WRONG = [
     ("1.1", "that is the mean of the probabilities", partial(choices, invert=lambda mean: mean)),
@@ -1057,6 +1100,39 @@ WRONG = [
     ("F.3", "not even one text fits", lambda *case: max(largest_batch(*case), 1)),
     ("F.3", "still fits", partial(largest_batch, fits=lambda peak, memory: peak < memory)),
     ("F.3", "fewer than 0", lambda *case: -1), ("F.3", "whole number", lambda *case: float(largest_batch(*case))),
+    ("G.1", "leaves both", change_cache(lambda *_: 1 / 2)),
+    ("G.1", "never asked again", change_cache(lambda *_: 3 / 2)),
+    ("G.1", "each block", change_cache(lambda cfg, *_: 1 / cfg["n_layers"])),
+    ("G.1", "share the width", change_cache(lambda cfg, *_: cfg["n_heads"])),
+    ("G.1", "one head of each", change_cache(lambda cfg, *_: 1 / cfg["n_heads"])),
+    ("G.1", "how many bytes", change_cache(lambda cfg, tokens, rows, size: 1 / size)),
+    ("G.1", "bits", change_cache(lambda *_: 8)), ("G.1", "each row", change_cache(lambda cfg, t, rows, size: 1 / rows)),
+    ("G.1", "one token leaves", change_cache(lambda cfg, tokens, rows, size: 1 / tokens)),
+    ("G.1", "table of tokens", change_cache(lambda cfg, tokens, rows, size: tokens)),
+    ("G.1", "could hold", change_cache(lambda cfg, tokens, rows, size: cfg["context_length"] / tokens)),
+    ("G.1", "not one number", change_cache(lambda cfg, *_: 1 / cfg["emb_dim"])),
+    ("G.1", "it is not", change_cache(lambda *_: 1.1)),
+    ("G.1", "return one number", lambda *case: [cache_bytes(*case)]),
+    ("G.2", "nothing was rounded", lambda matrix, bits: matrix),
+    ("G.2", "those are the whole numbers", lambda matrix, bits: torch.round(
+        matrix / matrix.abs().amax(dim=1, keepdim=True) * (2 ** (bits - 1) - 1))),
+    ("G.2", "cut off", partial(round_rows, whole=torch.trunc)),
+    ("G.2", "rounded down", partial(round_rows, whole=torch.floor)),
+    ("G.2", "share one factor", partial(round_rows, largest=lambda rows: rows.abs().max())),
+    ("G.2", "each column", partial(round_rows, largest=lambda rows: rows.abs().amax(dim=0))),
+    ("G.2", "not 128", partial(round_rows, most=lambda bits: 2 ** (bits - 1))),
+    ("G.2", "the sign", partial(round_rows, most=lambda bits: 2**bits - 1)),
+    ("G.2", "With 4 to 7", partial(round_rows, most=lambda bits: bits)),
+    ("G.2", "a negative one", lambda matrix, bits: torch.round(
+        matrix / (step := matrix.amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1))) * step),
+    ("G.2", "without a factor", lambda matrix, bits: torch.round(matrix)),
+    ("G.2", "decimals", lambda matrix, bits: torch.round(matrix, decimals=bits)),
+    ("G.2", "half a step is the most", lambda matrix, bits: round_rows(matrix, bits - 1)),
+    ("G.2", "multiples of their row", lambda matrix, bits: round_rows(matrix, bits) + 0.01 * matrix.sign()
+     * matrix.abs().amax(dim=1, keepdim=True) / 2**bits * (matrix < round_rows(matrix, bits))),
+    ("G.2", "divided by zero", lambda matrix, bits: torch.round(
+        matrix / (step := matrix.abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1))) * step),
+    ("G.2", "a tensor of floats", lambda matrix, bits: round_rows(matrix, bits).tolist()),
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
@@ -1071,6 +1147,7 @@ PARTIAL = [  # a `...` is left somewhere
     ("D.1", lambda step, total_steps, decay_steps, peak_lr: peak_lr * ...),
     ("D.2", lambda gradients, max_norm: [gradient * ... for gradient in gradients]),
     ("F.1", lambda cfg, hours, peak, share: hours * ...), ("F.2", lambda p, grad, buffer, lr, momentum: (p, ...)),
+    ("G.1", lambda cfg, tokens, rows, size: cfg["n_layers"] * ...), ("G.2", lambda matrix, bits: matrix / ...),
 ]
 SOLUTIONS = {  # what no message may contain
     "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
@@ -1091,6 +1168,8 @@ SOLUTIONS = {  # what no message may contain
     "F.1": r"count_flops|\* ?3600|3600 ?\*",
     "F.2": r"[-+*] ?(lr|grad|buffer|momentum)",
     "F.3": r"estimate_memory|while",
+    "G.1": r"n_layers|\b2 ?[·*]",
+    "G.2": r"amax|clamp|\*\*|round\(|- ?1\b",
 }
 
 
