@@ -956,3 +956,70 @@ def _round_rows(round_rows):
     found = call(round_rows, matrix.clone(), 8)
     expect(near(found[1], torch.zeros(7)), "a row of zeros stays zeros; is something divided by zero?")
     return "no weight moves by more than half a step of its row, and zeros stay zeros"
+
+
+# Appendix H
+
+
+@exercise("H.1")
+def _llama_parameters(llama_parameters):
+    toy = {**course.SMOLLM2_CONFIG_135M, "vocab_size": 50, "emb_dim": 24, "n_heads": 6, "n_kv_heads": 2, "n_layers": 3,
+           "hidden_dim": 40}
+    for cfg in [toy, course.SMOLLM2_CONFIG_135M, {**toy, "n_kv_heads": 6, "n_layers": 1}]:
+        with torch.device("meta"):
+            right = sum(parameter.numel() for parameter in course.LlamaModel(cfg).parameters())
+        found = as_number(call(llama_parameters, dict(cfg)), "return a whole number", whole=True)
+        width, layers, vocabulary = cfg["emb_dim"], cfg["n_layers"], cfg["vocab_size"] * cfg["emb_dim"]
+        head = width // cfg["n_heads"]
+        mistakes = [
+            (vocabulary, "the output head is the embedding's own tensor, which counts once"),
+            (-vocabulary, "where is the embedding?"),
+            (2 * layers * width * (width - head * cfg["n_kv_heads"]), "keys and values have fewer heads than queries"),
+            (2 * layers * width * head * (1 - cfg["n_kv_heads"]), "keys and values have more than one head"),
+            (-layers * width * width, "attention has an output matrix as well"),
+            (-layers * width * cfg["hidden_dim"], "the gate is a matrix of its own"),
+            (-width, "one norm stands after the last block"),
+            (-layers * width, "each block has two norms"),
+            (-(2 * layers + 1) * width, "the norms have parameters, too"),
+            ((2 * layers + 1) * width, "RMSNorm has a scale and no shift"),
+            (cfg["context_length"] * width, "positions are angles, which nobody trains"),
+            ((right - vocabulary - width) * (1 - layers) // layers, "how many blocks are there?"),
+        ]
+        if found != right:
+            explain(float(found - right), [(float(difference), hint) for difference, hint in mistakes],
+                    f"with {layers} blocks of {width} numbers a token, {found:,} is not what the model has", 0.5)
+    return "as many as the model has, without a model"
+
+
+@exercise("H.2")
+def _penalise_repeats(penalise_repeats):
+    hint = "return a tensor of the logits' shape"
+    for penalty in [2.0, 1.3]:
+        torch.manual_seed(3)
+        logits, ids = torch.randn(12), torch.tensor([3, 5, 3, 0, 11, 3, 7])
+        kept = logits.clone()
+        found = call(penalise_repeats, logits, ids, penalty)
+        expect(isinstance(found, torch.Tensor) and found.shape == kept.shape, hint)
+        occurred = torch.zeros(12, dtype=torch.bool)
+        occurred[ids] = True
+        times = torch.bincount(ids, minlength=12)
+
+        def punished(factor, who=occurred, kept=kept):
+            return torch.where(who, torch.where(kept > 0, kept / factor, kept * factor), kept)
+
+        mistakes = [
+            (kept, "nothing has changed"),
+            (torch.where(occurred, kept / penalty, kept), "a negative logit, divided, makes its token likelier"),
+            (torch.where(occurred, kept * penalty, kept), "a positive logit, multiplied, makes its token likelier"),
+            (punished(1 / penalty), "these tokens got likelier"),
+            (torch.where(occurred, kept - penalty, kept), "that is subtracted; this penalty is a factor"),
+            (torch.where(occurred, -torch.inf, kept), "that forbids them; they are to become less probable only"),
+            (punished(penalty, torch.ones(12, dtype=torch.bool)), "tokens that did not occur keep their logits"),
+            (punished(penalty, ~occurred), "the others were punished"),
+            (punished(penalty ** times), "a token that occurred three times is punished once"),
+        ]
+        if not near(found, punished(penalty)):
+            explain(found.nan_to_num(neginf=-1e9), [(value.nan_to_num(neginf=-1e9), hint) for value, hint in mistakes],
+                    "not all logits are right: look at those below zero, at those above, and at those that stay")
+        expect(near(logits, kept), "right, but the logits that were handed over have changed as well: work on a copy")
+    return "whoever occurred got less probable, once, and nobody else"

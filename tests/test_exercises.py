@@ -793,6 +793,52 @@ def round_row_by_row(matrix, bits):
 
 GAPS = {"max_length": 3, "stride": 7}  # the third loader of 2.2
 
+# H.1
+
+
+def llama_parameters(cfg, heads=None, change=lambda cfg, width: 0):
+    width = cfg["emb_dim"]
+    keys = (heads or cfg["n_kv_heads"]) * width // cfg["n_heads"]
+    block = 2 * width**2 + 2 * width * keys + 3 * width * cfg["hidden_dim"] + 2 * width
+    return cfg["n_layers"] * block + (cfg["vocab_size"] + 1) * width + change(cfg, width)
+
+
+def change_llama(change):
+    """Return a wrong `llama_parameters`: the right number and a function of (cfg, its emb_dim)."""
+    return partial(llama_parameters, change=change)
+
+
+def llama_by_building(cfg):
+    with torch.device("meta"):
+        return np.int64(sum(parameter.numel() for parameter in course.LlamaModel(cfg).parameters()))
+
+
+# H.2
+
+
+def penalise_repeats(logits, token_ids, penalty, above=lambda x, p: x / p, below=lambda x, p: x * p):
+    result = logits.clone()
+    for number in set(token_ids.tolist()):
+        result[number] = (above if result[number] > 0 else below)(result[number], penalty)
+    return result
+
+
+def penalise_at_once(logits, token_ids, penalty):
+    seen = logits[token_ids]
+    return logits.scatter(0, token_ids, torch.where(seen < 0, seen * penalty, seen / penalty))
+
+
+def penalise_each_time(logits, token_ids, penalty):
+    for number in token_ids.tolist():
+        logits = penalise_repeats(logits, torch.tensor([number]), penalty)
+    return logits
+
+
+def penalise_in_place(logits, token_ids, penalty):
+    logits[:] = penalise_repeats(logits, token_ids, penalty)
+    return logits
+
+
 RIGHT = [
     ("1.1", choices), ("1.1", choices_by_logarithms),
     ("1.2", gap_fillers), ("1.2", gap_fillers_in_a_dict),
@@ -827,6 +873,8 @@ RIGHT = [
     ("F.3", largest_batch), ("F.3", largest_batch_by_halving), ("F.3", lambda *case: np.int64(largest_batch(*case))),
     ("G.1", cache_bytes), ("G.1", cache_bytes_by_making_it), ("G.1", change_cache(lambda *_: np.float64(1))),
     ("G.2", round_rows), ("G.2", round_rows_with_torch), ("G.2", round_row_by_row),
+    ("H.1", llama_parameters), ("H.1", llama_by_building),
+    ("H.2", penalise_repeats), ("H.2", penalise_at_once),
 ]
 WRONG = [
     ("1.1", "that is the mean of the probabilities", partial(choices, invert=lambda mean: mean)),
@@ -1133,6 +1181,32 @@ WRONG = [
     ("G.2", "divided by zero", lambda matrix, bits: torch.round(
         matrix / (step := matrix.abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1))) * step),
     ("G.2", "a tensor of floats", lambda matrix, bits: round_rows(matrix, bits).tolist()),
+    ("H.1", "counts once", change_llama(lambda cfg, width: cfg["vocab_size"] * width)),
+    ("H.1", "where is the embedding", change_llama(lambda cfg, width: -cfg["vocab_size"] * width)),
+    ("H.1", "fewer heads", lambda cfg: llama_parameters(cfg, heads=cfg["n_heads"])),
+    ("H.1", "more than one head", lambda cfg: llama_parameters(cfg, heads=1)),
+    ("H.1", "output matrix", change_llama(lambda cfg, width: -cfg["n_layers"] * width**2)),
+    ("H.1", "the gate", change_llama(lambda cfg, width: -cfg["n_layers"] * width * cfg["hidden_dim"])),
+    ("H.1", "after the last block", change_llama(lambda cfg, width: -width)),
+    ("H.1", "two norms", change_llama(lambda cfg, width: -width * cfg["n_layers"])),
+    ("H.1", "norms have parameters", change_llama(lambda cfg, width: -width * (2 * cfg["n_layers"] + 1))),
+    ("H.1", "no shift", change_llama(lambda cfg, width: width * (2 * cfg["n_layers"] + 1))),
+    ("H.1", "angles", change_llama(lambda cfg, width: width * cfg["context_length"])),
+    ("H.1", "how many blocks", lambda cfg: llama_parameters({**cfg, "n_layers": 1})),
+    ("H.1", "is not what the model has", change_llama(lambda cfg, width: 1)),
+    ("H.1", "whole number", lambda cfg: float(llama_parameters(cfg))),
+    ("H.2", "nothing has changed", lambda logits, ids, penalty: logits),
+    ("H.2", "divided, makes", partial(penalise_repeats, below=lambda x, p: x / p)),
+    ("H.2", "multiplied, makes", partial(penalise_repeats, above=lambda x, p: x * p)),
+    ("H.2", "got likelier", lambda logits, ids, penalty: penalise_repeats(logits, ids, 1 / penalty)),
+    ("H.2", "subtracted", partial(penalise_repeats, above=lambda x, p: x - p, below=lambda x, p: x - p)),
+    ("H.2", "forbids", partial(penalise_repeats, above=lambda x, p: -torch.inf, below=lambda x, p: -torch.inf)),
+    ("H.2", "did not occur", lambda logits, ids, penalty: penalise_repeats(logits, torch.arange(12), penalty)),
+    ("H.2", "the others", lambda logits, ids, penalty: penalise_repeats(
+        logits, torch.tensor(sorted(set(range(12)) - set(ids.tolist()))), penalty)),
+    ("H.2", "punished once", penalise_each_time), ("H.2", "work on a copy", penalise_in_place),
+    ("H.2", "those that stay", partial(penalise_repeats, below=lambda x, p: x)),
+    ("H.2", "a tensor of", lambda *case: penalise_repeats(*case).tolist()),
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
@@ -1148,6 +1222,7 @@ PARTIAL = [  # a `...` is left somewhere
     ("D.2", lambda gradients, max_norm: [gradient * ... for gradient in gradients]),
     ("F.1", lambda cfg, hours, peak, share: hours * ...), ("F.2", lambda p, grad, buffer, lr, momentum: (p, ...)),
     ("G.1", lambda cfg, tokens, rows, size: cfg["n_layers"] * ...), ("G.2", lambda matrix, bits: matrix / ...),
+    ("H.1", lambda cfg: cfg["n_layers"] * ...), ("H.2", lambda logits, ids, penalty: logits / ...),
 ]
 SOLUTIONS = {  # what no message may contain
     "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
@@ -1170,6 +1245,8 @@ SOLUTIONS = {  # what no message may contain
     "F.3": r"estimate_memory|while",
     "G.1": r"n_layers|\b2 ?[·*]",
     "G.2": r"amax|clamp|\*\*|round\(|- ?1\b",
+    "H.1": r"\b[23] ?[·*]|134,?515",
+    "H.2": r"where\(|< ?0|> ?0|scatter",
 }
 
 
