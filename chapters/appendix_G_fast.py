@@ -570,9 +570,8 @@ class CompiledStep:
     """The step of one token of one model, compiled with its weights; a deep copy of the model has none."""
 
     def __init__(self, model):
-        # no check at each call that the layers are still the same
-        unchecked = {"guard_filter_fn": torch.compiler.skip_guard_on_inbuilt_nn_modules_unsafe}
-        self.step = torch.compile(model.last_logits, dynamic=True, options=unchecked)
+        no_check = torch.compiler.skip_guard_on_inbuilt_nn_modules_unsafe  # at each call, that the layers are the same
+        self.step = torch.compile(model.last_logits, dynamic=True, options={"guard_filter_fn": no_check})
 
     def __call__(self, in_idx, cache, start, pads):
         settings = {
