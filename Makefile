@@ -1,5 +1,6 @@
 # make lab    open the notebooks in JupyterLab
 # make chat   talk to the model of appendix H in the terminal
+# make chat-page  the same in a web page on this computer
 # make run    execute the chapters from top to bottom, keep the executed copies in build/
 # make check  re-check in minutes, for a change in progress: style, extraction, quick tests, chapters 1 to 4
 # make test   re-check everything: style, extraction, tests, and the stored outputs of every notebook
@@ -12,13 +13,16 @@ HEADLESS := TQDM_DISABLE=1
 # The stored outputs are those of a machine without OpenAI's weights: no address to fetch them from, none kept.
 OFFLINE := GPT2_MIRROR=none GPT2_MODELS_DIR=$(CURDIR)/build/none
 
-.PHONY: lab chat run check test extract refresh clean
+.PHONY: lab chat chat-page run check test extract refresh clean
 
 lab: .venv/.course
 	$(BIN)/jupyter lab notebooks
 
 chat: .venv/.course
 	@$(BIN)/python chat.py
+
+chat-page: .venv/.chat-page
+	@$(BIN)/python chat_page.py
 
 run: .venv/.course
 	$(HEADLESS) $(BIN)/python tools/run.py
@@ -52,6 +56,10 @@ clean:
 	$(BIN)/python -c "import matplotlib.font_manager"  # builds the font cache now, not noisily in a notebook
 	touch $@
 
-.venv/.tests: .venv/.course tests/requirements.txt
+.venv/.chat-page: .venv/.course chat-page.txt
+	$(BIN)/pip install -r chat-page.txt
+	touch $@
+
+.venv/.tests: .venv/.course tests/requirements.txt chat-page.txt
 	$(BIN)/pip install -r tests/requirements.txt
 	touch $@

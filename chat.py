@@ -6,10 +6,11 @@
 
 In the conversation, /reset forgets it, /system TEXT begins a new one in which the model is told TEXT about itself, and
 /quit, or the end of the input, leaves. Ctrl-C stops the answer that is being written, not the program. No network is
-used. Appendix H builds all that this needs.
+used. Appendix H builds all that this needs. chat_page.py is the same conversation in a web page.
 """
 
 import argparse
+import math
 import sys
 
 import torch
@@ -17,20 +18,33 @@ import torch
 from previous_chapters import SYSTEM, Chat, load_smollm2
 
 
-def parse(arguments=None):
-    """Return the options."""
-    parser = argparse.ArgumentParser(description="Talk to SmolLM2 in the terminal.")
+def parse(arguments=None, parser=None):
+    """Return the options, those that a given parser has already among them."""
+    parser = parser or argparse.ArgumentParser(description="Talk to SmolLM2 in the terminal.")
     parser.add_argument("--model", help="the GGUF file (default: where appendix H looks)")
     parser.add_argument("--system", default=SYSTEM, help="what the model is told about itself")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 always takes the most probable token")
     parser.add_argument("--seed", type=int, default=123, help="for drawing, where the temperature is above 0")
     parser.add_argument("--max-tokens", type=int, default=512, help="of one answer")
     options = parser.parse_args(arguments)
-    if options.temperature < 0:
-        parser.error(f"--temperature must be at least 0, got {options.temperature}")
+    if not 0 <= options.temperature < math.inf:  # also false for nan
+        parser.error(f"--temperature must be a number of at least 0, got {options.temperature}")
+    if not 0 <= options.seed < 2**64:
+        parser.error(f"--seed must be at least 0 and below 2**64, got {options.seed}")
     if options.max_tokens < 1:
         parser.error(f"--max-tokens must be at least 1, got {options.max_tokens}")
     return options
+
+
+def prepare_terminal():
+    """Show a letter that the terminal's encoding lacks as a question mark, and let the arrow keys edit the line."""
+    for stream in (sys.stdin, sys.stdout):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        import readline  # noqa: F401  input() then uses it; Windows has no such module, and needs none
+    except ImportError:
+        pass
 
 
 def answer(chat, text, max_tokens):
@@ -57,6 +71,7 @@ def main(arguments=None):
         print(f"chat.py: {error}", file=sys.stderr)
         return 1
     torch.manual_seed(options.seed)
+    prepare_terminal()
     print("SmolLM2, 135 million parameters. /reset, /system TEXT, /quit\n")
     while True:
         try:
@@ -65,15 +80,16 @@ def main(arguments=None):
             print()
             continue
         except EOFError:
+            print()
             return 0
-        command, _, rest = text.partition(" ")
+        command, rest = [*text.split(maxsplit=1), "", ""][:2]
         if command == "/quit":
             return 0
         elif command == "/reset":
             chat.reset()
             print("(a new conversation)\n")
-        elif command == "/system" and rest.strip():
-            chat.reset(rest.strip())
+        elif command == "/system" and rest:
+            chat.reset(rest)
             print("(a new conversation)\n")
         elif command.startswith("/"):
             print("(/reset, /system TEXT, /quit)\n")

@@ -157,6 +157,7 @@ from chapters.appendix_H_modern_model import (
     KVCache,                # H.6 · The whole model
     LlamaModel,             # H.6 · The whole model
     find_smollm2,           # H.7 · The file
+    GGUFReader,             # H.7 · The file
     read_gguf,              # H.7 · The file
     GGUF_LAYERS,            # H.7 · The file
     GGUF_NAMES,             # H.7 · The file

@@ -70,7 +70,7 @@ def check_batch(cfg, batch_size, num_tokens):
 def flops_by_part(cfg, batch_size, num_tokens):
     """Return the FLOPs of the matrix products of a forward pass through a `GPTModel`, {part: count}.
 
-    A product of (B, D) and (D, K) is 2·B·D·K FLOPs. The scores of attention count in full, with the hidden future:
+    A product of (n, k) and (k, m) is 2·n·k·m FLOPs. The scores of attention count in full, with the hidden future:
     that is how `MultiHeadAttention` computes them.
 
     Args:
@@ -145,9 +145,9 @@ def compute_dtype(device):
 
 
 # F.5 · How much of the promise: MFU
-PEAK_FLOPS_PER_SECOND = {  # as promised, for dense matrix products (data sheets of A100 and H100 SXM)
+PEAK_FLOPS_PER_SECOND = {  # as promised: bf16 on the matrix units, dense; fp32 without them (A100 and H100 SXM)
     "A100": {"bf16": 312e12, "fp32": 19.5e12},
-    "H100": {"bf16": 989.5e12, "fp32": 67.5e12},
+    "H100": {"bf16": 989.4e12, "fp32": 66.9e12},
 }
 
 

@@ -570,12 +570,16 @@ class CompiledStep:
     """The step of one token of one model, compiled with its weights; a deep copy of the model has none."""
 
     def __init__(self, model):
-        unchecked = {"guard_filter_fn": torch.compiler.skip_guard_on_inbuilt_nn_modules_unsafe}  # the weights stay
-        self.step = torch.compile(model.last_logits, dynamic=True, options=unchecked)
+        no_check = torch.compiler.skip_guard_on_inbuilt_nn_modules_unsafe  # at each call, that the layers are the same
+        self.step = torch.compile(model.last_logits, dynamic=True, options={"guard_filter_fn": no_check})
 
     def __call__(self, in_idx, cache, start, pads):
-        settings = {"freezing": True, "max_autotune": True, "max_autotune_gemm_backends": "CPP,ATEN",
-                    "cpp_wrapper": True}
+        settings = {
+            "freezing": True,  # the weights are constants of the code, which can pack them
+            "max_autotune": True,  # try several ways to compute each product, keep the fastest:
+            "max_autotune_gemm_backends": "CPP,ATEN",  # loops written in C++, and PyTorch's own
+            "cpp_wrapper": True,  # call them from C++, not from Python
+        }
         with torch._inductor.config.patch(settings):
             return self.step(in_idx, cache, start, pads)
 

@@ -121,7 +121,7 @@ class GroupedQueryAttention(nn.Module):
         if cfg["emb_dim"] % cfg["n_heads"] or cfg["n_heads"] % cfg["n_kv_heads"]:
             raise ValueError(f"n_heads {cfg['n_heads']} must divide emb_dim {cfg['emb_dim']}, and n_kv_heads "
                              f"{cfg['n_kv_heads']} must divide n_heads")
-        self.head_dim = cfg["emb_dim"] // cfg["n_heads"]
+        self.n_heads, self.head_dim = cfg["n_heads"], cfg["emb_dim"] // cfg["n_heads"]
         kv_width = cfg["n_kv_heads"] * self.head_dim
         self.W_query = nn.Linear(cfg["emb_dim"], cfg["emb_dim"], bias=False)
         self.W_key = nn.Linear(cfg["emb_dim"], kv_width, bias=False)
@@ -134,7 +134,8 @@ class GroupedQueryAttention(nn.Module):
 
     def queries_and_keys(self, x, rope):
         """Return both, turned: (batch, n_heads, num_tokens, head_dim) and (batch, n_kv_heads, num_tokens, head_dim)."""
-        return tuple(apply_rope(self.heads(layer(x)), *rope) for layer in (self.W_query, self.W_key))
+        both = self.heads(torch.cat((self.W_query(x), self.W_key(x)), dim=-1))  # turned at once
+        return apply_rope(both, *rope).tensor_split([self.n_heads], dim=1)
 
     def forward(self, x, rope, mask=None, past=None, start=0):
         queries, keys = self.queries_and_keys(x, rope)
@@ -198,8 +199,8 @@ class KVCache:
 
     def __init__(self, cfg, batch_size, capacity, dtype=torch.float32, device="cpu"):
         head_dim = cfg["emb_dim"] // cfg["n_heads"]
-        self.keys_values = torch.zeros(cfg["n_layers"], 2, batch_size, cfg["n_kv_heads"], capacity, head_dim,
-                                       dtype=dtype, device=device)
+        self.keys_values = torch.empty(cfg["n_layers"], 2, batch_size, cfg["n_kv_heads"], capacity, head_dim,
+                                       dtype=dtype, device=device)  # columns from `length` on are never read
         self.length = 0
 
 
@@ -279,6 +280,18 @@ def find_smollm2(path=None):
     return found[0]
 
 
+class GGUFReader(gguf.GGUFReader):
+    """The library's reader, with the file's bytes as a plain array: cutting that up is four times faster."""
+
+    @property
+    def data(self):
+        return self._data
+
+    @data.setter
+    def data(self, mapped_file):
+        self._data = mapped_file.view(np.ndarray)
+
+
 def read_gguf(path):
     """Read a GGUF file of a Llama model and return (settings, tensors).
 
@@ -291,7 +304,7 @@ def read_gguf(path):
             another architecture.
     """
     try:
-        reader = gguf.GGUFReader(path)
+        reader = GGUFReader(path)
     except (ValueError, IndexError, KeyError, OverflowError, MemoryError) as error:
         raise ValueError(f"{path} is not a complete GGUF file, or of another version; fetch it again "
                          f"({error})") from error
@@ -322,7 +335,9 @@ def weights_from_gguf(tensors):
         else:
             ours = GGUF_NAMES[stem]
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        weights[ours] = torch.from_numpy(np.require(values, requirements="W"))  # a copy of what lies in the file itself
+        wide = values.ndim == 2 and values.shape[0] > values.shape[1]
+        order = "F" if wide else "C"  # column by column, a product with one token's vector uses all cores
+        weights[ours] = torch.from_numpy(np.require(values, requirements=["W", order]))  # writable, not the file itself
     weights.setdefault("out_head.weight", weights["tok_emb.weight"])  # tied
     return weights
 

@@ -885,3 +885,141 @@ def _largest_batch(largest_batch):
                                                            "bytes still fits")
             expect(found == right, f"{here} {found} are too few: the peak of {found} is {peak(found):,} bytes only")
     return "the largest batch whose peak fits, and 0 where none does"
+
+
+# Appendix G
+
+
+@exercise("G.1")
+def _cache_bytes(cache_bytes):
+    deep = {**TINY, "context_length": 64, "emb_dim": 24, "n_heads": 3, "n_layers": 5}
+    for cfg, tokens, rows, size in [(deep, 7, 11, 4), (TINY, 5, 1, 2), (course.GPT_CONFIG_124M, 100, 2, 1)]:
+        found = as_number(call(cache_bytes, dict(cfg), tokens, rows, size), "return one number, the bytes")
+        layers, heads, width, context = (cfg[key] for key in ("n_layers", "n_heads", "emb_dim", "context_length"))
+        right = 2 * layers * tokens * width * rows * size
+        mistakes = [
+            (1 / 2, "keys and values: each token leaves both"),
+            (3 / 2, "the queries of old tokens are never asked again"),
+            (1 / layers, "each block has a cache of its own"),
+            (heads, "the heads share the width of a token; no head has all of it"),
+            (1 / heads, "that is the cache of one head of each block"),
+            (1 / size, "those are numbers: how many bytes are they?"),
+            (8, "those are bits"),
+            (1 / rows, "each row of the batch has a cache of its own"),
+            (1 / tokens, "that is what one token leaves in the cache"),
+            (tokens, "the cache keeps no table of tokens by tokens"),
+            (context / tokens, "the tokens of the row count, not those that the context could hold"),
+            (1 / width, "a key is not one number but many"),
+        ]
+        if not near(found / right, 1.0, 1e-6):
+            explain(found / right, mistakes, f"for {layers} blocks, {heads} heads, an emb_dim of {width}, {tokens} "
+                    f"tokens, {rows} rows and {size} bytes a number it is not {found:,.0f}", 1e-6)
+    return "that many bytes the cache has, and the number of heads makes no difference"
+
+
+@exercise("G.2")
+def _round_rows(round_rows):
+    hint = "return a tensor of floats in the shape of the matrix"
+    for bits in [4, 8, 2]:
+        torch.manual_seed(bits)
+        matrix = torch.randn(5, 7) * torch.tensor([[1.0], [0.01], [30.0], [1.0], [1.0]])
+        matrix[3] = -matrix[3].abs()
+        most = 2 ** (bits - 1) - 1
+        factor = matrix.abs().amax(dim=1, keepdim=True) / most
+
+        def multiples(factor, matrix=matrix, whole=torch.round):
+            return whole(matrix / factor) * factor
+
+        found = call(round_rows, matrix.clone(), bits)
+        expect(isinstance(found, torch.Tensor) and found.shape == matrix.shape, hint)
+        moved = ((found - matrix).abs() / factor).max().item()
+        mistakes = [
+            (matrix, "nothing was rounded"),
+            (torch.round(matrix / factor), "those are the whole numbers; wanted are the weights that they stand for"),
+            (multiples(factor, whole=torch.trunc), "cut off; wanted is the nearest whole number"),
+            (multiples(factor, whole=torch.floor), "rounded down; wanted is the nearest whole number"),
+            (multiples(factor.max()), "all rows share one factor, and the small ones are lost"),
+            (multiples(matrix.abs().amax(dim=0) / most), "each column has a factor of its own; wanted is one per row"),
+            (multiples(factor * most / (most + 1)), "with 8 bits the largest whole number is 127, not 128"),
+            (multiples(factor * most / (2 * most + 1)), "one of the bits is the sign"),
+            (multiples(factor * most / bits), "how far can one count with so many bits? With 4 to 7"),
+            (multiples(matrix.amax(dim=1, keepdim=True) / most), "the largest weight of a row may be a negative one"),
+            (torch.round(matrix), "rounded without a factor"),
+            (torch.round(matrix, decimals=bits), "those are decimals, not bits"),
+        ]
+        if not near(found / factor, multiples(factor) / factor, 1e-3):
+            explain(found / factor, [(value / factor, hint) for value, hint in mistakes],
+                    f"with {bits} bits not all weights are multiples of their row's factor" if moved < 0.501 else
+                    f"with {bits} bits a weight moved by {moved:.2f} steps of its row; half a step is the most",
+                    1e-3)
+    matrix[1] = 0
+    found = call(round_rows, matrix.clone(), 8)
+    expect(near(found[1], torch.zeros(7)), "a row of zeros stays zeros; is something divided by zero?")
+    return "no weight moves by more than half a step of its row, and zeros stay zeros"
+
+
+# Appendix H
+
+
+@exercise("H.1")
+def _llama_parameters(llama_parameters):
+    toy = {**course.SMOLLM2_CONFIG_135M, "vocab_size": 50, "emb_dim": 24, "n_heads": 6, "n_kv_heads": 2, "n_layers": 3,
+           "hidden_dim": 40}
+    for cfg in [toy, course.SMOLLM2_CONFIG_135M, {**toy, "n_kv_heads": 6, "n_layers": 1}]:
+        with torch.device("meta"):
+            right = sum(parameter.numel() for parameter in course.LlamaModel(cfg).parameters())
+        found = as_number(call(llama_parameters, dict(cfg)), "return a whole number", whole=True)
+        width, layers, vocabulary = cfg["emb_dim"], cfg["n_layers"], cfg["vocab_size"] * cfg["emb_dim"]
+        head = width // cfg["n_heads"]
+        mistakes = [
+            (vocabulary, "the output head is the embedding's own tensor, which counts once"),
+            (-vocabulary, "where is the embedding?"),
+            (2 * layers * width * (width - head * cfg["n_kv_heads"]), "keys and values have fewer heads than queries"),
+            (2 * layers * width * head * (1 - cfg["n_kv_heads"]), "keys and values have more than one head"),
+            (-layers * width * width, "attention has an output matrix as well"),
+            (-layers * width * cfg["hidden_dim"], "the gate is a matrix of its own"),
+            (-width, "one norm stands after the last block"),
+            (-layers * width, "each block has two norms"),
+            (-(2 * layers + 1) * width, "the norms have parameters, too"),
+            ((2 * layers + 1) * width, "RMSNorm has a scale and no shift"),
+            (cfg["context_length"] * width, "positions are angles, which nobody trains"),
+            ((right - vocabulary - width) * (1 - layers) // layers, "how many blocks are there?"),
+        ]
+        if found != right:
+            explain(float(found - right), [(float(difference), hint) for difference, hint in mistakes],
+                    f"with {layers} blocks of {width} numbers a token, {found:,} is not what the model has", 0.5)
+    return "as many as the model has, without a model"
+
+
+@exercise("H.2")
+def _penalise_repeats(penalise_repeats):
+    hint = "return a tensor of the logits' shape"
+    for penalty in [2.0, 1.3]:
+        torch.manual_seed(3)
+        logits, ids = torch.randn(12), torch.tensor([3, 5, 3, 0, 11, 3, 7])
+        kept = logits.clone()
+        found = call(penalise_repeats, logits, ids, penalty)
+        expect(isinstance(found, torch.Tensor) and found.shape == kept.shape, hint)
+        occurred = torch.zeros(12, dtype=torch.bool)
+        occurred[ids] = True
+        times = torch.bincount(ids, minlength=12)
+
+        def punished(factor, who=occurred, kept=kept):
+            return torch.where(who, torch.where(kept > 0, kept / factor, kept * factor), kept)
+
+        mistakes = [
+            (kept, "nothing has changed"),
+            (torch.where(occurred, kept / penalty, kept), "a negative logit, divided, makes its token likelier"),
+            (torch.where(occurred, kept * penalty, kept), "a positive logit, multiplied, makes its token likelier"),
+            (punished(1 / penalty), "these tokens got likelier"),
+            (torch.where(occurred, kept - penalty, kept), "that is subtracted; this penalty is a factor"),
+            (torch.where(occurred, -torch.inf, kept), "that forbids them; they are to become less probable only"),
+            (punished(penalty, torch.ones(12, dtype=torch.bool)), "tokens that did not occur keep their logits"),
+            (punished(penalty, ~occurred), "the others were punished"),
+            (punished(penalty ** times), "a token that occurred three times is punished once"),
+        ]
+        if not near(found, punished(penalty)):
+            explain(found.nan_to_num(neginf=-1e9), [(value.nan_to_num(neginf=-1e9), hint) for value, hint in mistakes],
+                    "not all logits are right: look at those below zero, at those above, and at those that stay")
+        expect(near(logits, kept), "right, but the logits that were handed over have changed as well: work on a copy")
+    return "whoever occurred got less probable, once, and nobody else"

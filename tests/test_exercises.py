@@ -748,9 +748,96 @@ def batch_by_activations(cfg, num_tokens, memory):
     return max(0, int((memory - 4 * one["parameters"]) // one["activations"]))
 
 
+# G.1
+
+
+def cache_bytes(cfg, num_tokens, batch_size, bytes_per_number):
+    return 2 * cfg["n_layers"] * num_tokens * cfg["emb_dim"] * batch_size * bytes_per_number
+
+
+def cache_bytes_by_making_it(cfg, num_tokens, batch_size, bytes_per_number):
+    with torch.device("meta"):
+        cached = course.CachedModel(course.GPTModelFast(cfg), batch_size, num_tokens, num_tokens)
+    return sum(part.numel() for part in cached.cache) * bytes_per_number
+
+
+def change_cache(change):
+    """Return a wrong `cache_bytes`: the right number times a function of (cfg, num_tokens, rows, bytes per number)."""
+    return lambda *case: cache_bytes(*case) * change(*case)
+
+
+# G.2
+
+
+def round_rows(matrix, bits, largest=lambda rows: rows.abs().amax(dim=1, keepdim=True), whole=torch.round, most=None):
+    step = largest(matrix).clamp(min=1e-12) / (most(bits) if most else 2 ** (bits - 1) - 1)
+    return whole(matrix / step) * step
+
+
+def round_rows_with_torch(matrix, bits):
+    most = 2 ** (bits - 1) - 1
+    steps = matrix.abs().amax(dim=1).clamp(min=1e-12) / most
+    zeros = torch.zeros(len(matrix), dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(matrix, steps, zeros, 0, -most, most)
+
+
+def round_row_by_row(matrix, bits):
+    for row in matrix:
+        if row.any():
+            step = max(abs(value) for value in row.tolist()) / (2 ** (bits - 1) - 1)
+            row.copy_(torch.tensor([round(value / step) * step for value in row.tolist()]))
+    return matrix
+
+
 # All attempts
 
 GAPS = {"max_length": 3, "stride": 7}  # the third loader of 2.2
+
+# H.1
+
+
+def llama_parameters(cfg, heads=None, change=lambda cfg, width: 0):
+    width = cfg["emb_dim"]
+    keys = (heads or cfg["n_kv_heads"]) * width // cfg["n_heads"]
+    block = 2 * width**2 + 2 * width * keys + 3 * width * cfg["hidden_dim"] + 2 * width
+    return cfg["n_layers"] * block + (cfg["vocab_size"] + 1) * width + change(cfg, width)
+
+
+def change_llama(change):
+    """Return a wrong `llama_parameters`: the right number and a function of (cfg, its emb_dim)."""
+    return partial(llama_parameters, change=change)
+
+
+def llama_by_building(cfg):
+    with torch.device("meta"):
+        return np.int64(sum(parameter.numel() for parameter in course.LlamaModel(cfg).parameters()))
+
+
+# H.2
+
+
+def penalise_repeats(logits, token_ids, penalty, above=lambda x, p: x / p, below=lambda x, p: x * p):
+    result = logits.clone()
+    for number in set(token_ids.tolist()):
+        result[number] = (above if result[number] > 0 else below)(result[number], penalty)
+    return result
+
+
+def penalise_at_once(logits, token_ids, penalty):
+    seen = logits[token_ids]
+    return logits.scatter(0, token_ids, torch.where(seen < 0, seen * penalty, seen / penalty))
+
+
+def penalise_each_time(logits, token_ids, penalty):
+    for number in token_ids.tolist():
+        logits = penalise_repeats(logits, torch.tensor([number]), penalty)
+    return logits
+
+
+def penalise_in_place(logits, token_ids, penalty):
+    logits[:] = penalise_repeats(logits, token_ids, penalty)
+    return logits
+
 
 RIGHT = [
     ("1.1", choices), ("1.1", choices_by_logarithms),
@@ -784,6 +871,10 @@ RIGHT = [
     ("F.1", tokens_in), ("F.1", tokens_of_whole_texts), ("F.1", lambda *budget: np.float64(tokens_in(*budget))),
     ("F.2", nesterov_step), ("F.2", nesterov_in_place),
     ("F.3", largest_batch), ("F.3", largest_batch_by_halving), ("F.3", lambda *case: np.int64(largest_batch(*case))),
+    ("G.1", cache_bytes), ("G.1", cache_bytes_by_making_it), ("G.1", change_cache(lambda *_: np.float64(1))),
+    ("G.2", round_rows), ("G.2", round_rows_with_torch), ("G.2", round_row_by_row),
+    ("H.1", llama_parameters), ("H.1", llama_by_building),
+    ("H.2", penalise_repeats), ("H.2", penalise_at_once),
 ]
 WRONG = [
     ("1.1", "that is the mean of the probabilities", partial(choices, invert=lambda mean: mean)),
@@ -1057,6 +1148,65 @@ WRONG = [
     ("F.3", "not even one text fits", lambda *case: max(largest_batch(*case), 1)),
     ("F.3", "still fits", partial(largest_batch, fits=lambda peak, memory: peak < memory)),
     ("F.3", "fewer than 0", lambda *case: -1), ("F.3", "whole number", lambda *case: float(largest_batch(*case))),
+    ("G.1", "leaves both", change_cache(lambda *_: 1 / 2)),
+    ("G.1", "never asked again", change_cache(lambda *_: 3 / 2)),
+    ("G.1", "each block", change_cache(lambda cfg, *_: 1 / cfg["n_layers"])),
+    ("G.1", "share the width", change_cache(lambda cfg, *_: cfg["n_heads"])),
+    ("G.1", "one head of each", change_cache(lambda cfg, *_: 1 / cfg["n_heads"])),
+    ("G.1", "how many bytes", change_cache(lambda cfg, tokens, rows, size: 1 / size)),
+    ("G.1", "bits", change_cache(lambda *_: 8)), ("G.1", "each row", change_cache(lambda cfg, t, rows, size: 1 / rows)),
+    ("G.1", "one token leaves", change_cache(lambda cfg, tokens, rows, size: 1 / tokens)),
+    ("G.1", "table of tokens", change_cache(lambda cfg, tokens, rows, size: tokens)),
+    ("G.1", "could hold", change_cache(lambda cfg, tokens, rows, size: cfg["context_length"] / tokens)),
+    ("G.1", "not one number", change_cache(lambda cfg, *_: 1 / cfg["emb_dim"])),
+    ("G.1", "it is not", change_cache(lambda *_: 1.1)),
+    ("G.1", "return one number", lambda *case: [cache_bytes(*case)]),
+    ("G.2", "nothing was rounded", lambda matrix, bits: matrix),
+    ("G.2", "those are the whole numbers", lambda matrix, bits: torch.round(
+        matrix / matrix.abs().amax(dim=1, keepdim=True) * (2 ** (bits - 1) - 1))),
+    ("G.2", "cut off", partial(round_rows, whole=torch.trunc)),
+    ("G.2", "rounded down", partial(round_rows, whole=torch.floor)),
+    ("G.2", "share one factor", partial(round_rows, largest=lambda rows: rows.abs().max())),
+    ("G.2", "each column", partial(round_rows, largest=lambda rows: rows.abs().amax(dim=0))),
+    ("G.2", "not 128", partial(round_rows, most=lambda bits: 2 ** (bits - 1))),
+    ("G.2", "the sign", partial(round_rows, most=lambda bits: 2**bits - 1)),
+    ("G.2", "With 4 to 7", partial(round_rows, most=lambda bits: bits)),
+    ("G.2", "a negative one", lambda matrix, bits: torch.round(
+        matrix / (step := matrix.amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1))) * step),
+    ("G.2", "without a factor", lambda matrix, bits: torch.round(matrix)),
+    ("G.2", "decimals", lambda matrix, bits: torch.round(matrix, decimals=bits)),
+    ("G.2", "half a step is the most", lambda matrix, bits: round_rows(matrix, bits - 1)),
+    ("G.2", "multiples of their row", lambda matrix, bits: round_rows(matrix, bits) + 0.01 * matrix.sign()
+     * matrix.abs().amax(dim=1, keepdim=True) / 2**bits * (matrix < round_rows(matrix, bits))),
+    ("G.2", "divided by zero", lambda matrix, bits: torch.round(
+        matrix / (step := matrix.abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1))) * step),
+    ("G.2", "a tensor of floats", lambda matrix, bits: round_rows(matrix, bits).tolist()),
+    ("H.1", "counts once", change_llama(lambda cfg, width: cfg["vocab_size"] * width)),
+    ("H.1", "where is the embedding", change_llama(lambda cfg, width: -cfg["vocab_size"] * width)),
+    ("H.1", "fewer heads", lambda cfg: llama_parameters(cfg, heads=cfg["n_heads"])),
+    ("H.1", "more than one head", lambda cfg: llama_parameters(cfg, heads=1)),
+    ("H.1", "output matrix", change_llama(lambda cfg, width: -cfg["n_layers"] * width**2)),
+    ("H.1", "the gate", change_llama(lambda cfg, width: -cfg["n_layers"] * width * cfg["hidden_dim"])),
+    ("H.1", "after the last block", change_llama(lambda cfg, width: -width)),
+    ("H.1", "two norms", change_llama(lambda cfg, width: -width * cfg["n_layers"])),
+    ("H.1", "norms have parameters", change_llama(lambda cfg, width: -width * (2 * cfg["n_layers"] + 1))),
+    ("H.1", "no shift", change_llama(lambda cfg, width: width * (2 * cfg["n_layers"] + 1))),
+    ("H.1", "angles", change_llama(lambda cfg, width: width * cfg["context_length"])),
+    ("H.1", "how many blocks", lambda cfg: llama_parameters({**cfg, "n_layers": 1})),
+    ("H.1", "is not what the model has", change_llama(lambda cfg, width: 1)),
+    ("H.1", "whole number", lambda cfg: float(llama_parameters(cfg))),
+    ("H.2", "nothing has changed", lambda logits, ids, penalty: logits),
+    ("H.2", "divided, makes", partial(penalise_repeats, below=lambda x, p: x / p)),
+    ("H.2", "multiplied, makes", partial(penalise_repeats, above=lambda x, p: x * p)),
+    ("H.2", "got likelier", lambda logits, ids, penalty: penalise_repeats(logits, ids, 1 / penalty)),
+    ("H.2", "subtracted", partial(penalise_repeats, above=lambda x, p: x - p, below=lambda x, p: x - p)),
+    ("H.2", "forbids", partial(penalise_repeats, above=lambda x, p: -torch.inf, below=lambda x, p: -torch.inf)),
+    ("H.2", "did not occur", lambda logits, ids, penalty: penalise_repeats(logits, torch.arange(12), penalty)),
+    ("H.2", "the others", lambda logits, ids, penalty: penalise_repeats(
+        logits, torch.tensor(sorted(set(range(12)) - set(ids.tolist()))), penalty)),
+    ("H.2", "punished once", penalise_each_time), ("H.2", "work on a copy", penalise_in_place),
+    ("H.2", "those that stay", partial(penalise_repeats, below=lambda x, p: x)),
+    ("H.2", "a tensor of", lambda *case: penalise_repeats(*case).tolist()),
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
@@ -1071,6 +1221,8 @@ PARTIAL = [  # a `...` is left somewhere
     ("D.1", lambda step, total_steps, decay_steps, peak_lr: peak_lr * ...),
     ("D.2", lambda gradients, max_norm: [gradient * ... for gradient in gradients]),
     ("F.1", lambda cfg, hours, peak, share: hours * ...), ("F.2", lambda p, grad, buffer, lr, momentum: (p, ...)),
+    ("G.1", lambda cfg, tokens, rows, size: cfg["n_layers"] * ...), ("G.2", lambda matrix, bits: matrix / ...),
+    ("H.1", lambda cfg: cfg["n_layers"] * ...), ("H.2", lambda logits, ids, penalty: logits / ...),
 ]
 SOLUTIONS = {  # what no message may contain
     "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
@@ -1091,6 +1243,10 @@ SOLUTIONS = {  # what no message may contain
     "F.1": r"count_flops|\* ?3600|3600 ?\*",
     "F.2": r"[-+*] ?(lr|grad|buffer|momentum)",
     "F.3": r"estimate_memory|while",
+    "G.1": r"n_layers|\b2 ?[·*]",
+    "G.2": r"amax|clamp|\*\*|round\(|- ?1\b",
+    "H.1": r"\b[23] ?[·*]|134,?515",
+    "H.2": r"where\(|< ?0|> ?0|scatter",
 }
 
 

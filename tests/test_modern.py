@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import chat as chat_program
 import previous_chapters as course
+import trained_heads
 from conftest import ROOT
 from helpers import assert_close
 
@@ -405,6 +406,18 @@ def test_the_program_from_end_to_end():
 
 
 # -------------------- what the notebook measures with --------------------
+
+
+def test_the_kept_heads_are_those_of_the_model(smollm2):
+    """Chapter 3 draws the file's numbers; they are three digits of what the model computes."""
+    kept = json.loads(trained_heads.FILE.read_text(encoding="utf-8"))
+    found = trained_heads.trained_heads(*smollm2)
+    assert all(kept[key] == found[key] for key in ("model", "text", "tokens"))
+    for ours, theirs in zip(found["heads"], kept["heads"], strict=True):
+        assert all(ours[key] == theirs[key] for key in ("name", "layer", "head"))
+        for row, stored in zip(ours["weights"], theirs["weights"], strict=True):
+            assert row == pytest.approx(stored, abs=0.0015)
+            assert sum(stored) == pytest.approx(1, abs=0.01)
 
 
 def test_the_questions_have_four_different_answers():
