@@ -56,57 +56,63 @@ def show(kind, data, figure, alt):
             metadata={"image/png": {"alt": alt, "width": width}})
 
 
-def sampling(words, logits, alt, temperature=1.0, top_k=None, top_p=1.0, hottest=2.0):
+def sampling(words, logits, alt, tail=(), temperature=1.0, top_k=None, top_p=1.0, hottest=2.0):
     """Show one distribution under temperature, top-k and top-p.
 
     Both rules look at the probabilities after the temperature, as `generate` and `keep_likely` do; what is left is
     scaled up to 1.
 
     Args:
-        words: the texts of the tokens with the highest logits, in the order of `logits`.
-        logits: one per token. If there are more than words, they must fall, and those without a word are shown as one.
+        words, logits: the texts of the tokens, and a logit for each.
         alt: what the still picture shows.
+        tail: tokens without a text, all of them less probable, as `grouped` gives them.
         temperature, top_k, top_p: at first; top_k None keeps all.
         hottest: the largest temperature.
     """
     logits = _numbers(logits, 2)
-    order = range(len(logits))
-    if len(words) < len(logits):
-        _require(logits == sorted(logits, reverse=True), "with more logits than words, the logits must fall")
-    else:
-        _require(len(words) == len(logits), f"{len(words)} words need as many logits, got {len(logits)}")
-        order = sorted(order, key=lambda i: -logits[i])
-    _require(len(words) > 0, "there are no words")
+    tail = [[int(count), logit] for count, logit in _numbers(list(tail), 2)]
+    total = len(words) + sum(count for count, _ in tail)
+    _require(len(words) == len(logits) > 0, f"{len(words)} words need as many logits, got {len(logits)}")
+    _require(all(logit <= min(logits) for _, logit in tail), "the tail must be less probable than the words")
     _require(0.1 <= temperature <= hottest, f"temperature must be from 0.1 to {hottest}, got {temperature}")
-    _require(top_k is None or 1 <= top_k <= len(logits), f"top_k must be from 1 to {len(logits)}, got {top_k}")
+    _require(top_k is None or 1 <= top_k <= total, f"top_k must be from 1 to {total}, got {top_k}")
     _require(0 <= top_p <= 1, f"top_p must be from 0 to 1, got {top_p}")
-    named = [words[i] for i in order[: len(words)]]
-    values = [logits[i] for i in order]
-    data = {"words": named, "logits": values[: len(named)], "tail": _tail(values[len(named):]), "hottest": hottest,
+    order = sorted(range(len(words)), key=lambda i: -logits[i])
+    words, logits = [words[i] for i in order], [logits[i] for i in order]
+    data = {"words": [figures.visible(word) for word in words], "logits": logits, "tail": tail, "hottest": hottest,
             "start": {"temperature": temperature, "top_k": top_k, "top_p": top_p}}
 
-    powers = [math.exp((value - values[0]) / temperature) for value in values]
-    shares = [power / sum(powers) for power in powers]
-    before = itertools.accumulate(shares, initial=0.0)
-    kept = [share if rank < (top_k or len(shares)) and (rank == 0 or sofar < top_p or top_p == 1) else 0.0
-            for rank, (share, sofar) in enumerate(zip(shares, before, strict=False))]
-    final = [share / sum(kept) for share in kept]
-    labels, heights = list(named), final[: len(named)]
-    if data["tail"]:
-        labels, heights = [*labels, "all others"], [*heights, sum(final[len(named):])]
-    colours = [WEIGHT] * len(named) + [TOKEN]
+    counts, values = [1] * len(words) + [count for count, _ in tail], logits + [logit for _, logit in tail]
+    powers = [count * math.exp((value - values[0]) / temperature) for count, value in zip(counts, values, strict=True)]
+    kept, share, rank = [], 0.0, 0
+    for count, power in zip(counts, powers, strict=True):
+        each = power / sum(powers) / count
+        allowed = count if top_p == 1 else max(0 if rank else 1, math.ceil((top_p - share) / each - 1e-9))
+        kept.append(each * max(0, min(count, (top_k or total) - rank, allowed)))
+        share, rank = share + count * each, rank + count
+    final = [part / sum(kept) for part in kept]
+    labels, heights = list(data["words"]), final[: len(words)]
+    if tail:
+        labels, heights = [*labels, "all others"], [*heights, sum(final[len(words):])]
+    colours = [WEIGHT] * len(words) + [TOKEN]
     title = f"temperature {temperature:g}, top-k {top_k or 'all'}, top-p {top_p:g}"
     show("sampling", data, _bars(labels, heights, [f"{height:.4f}" for height in heights], colours, title), alt)
 
 
-def _tail(logits, growth=1.12):
-    """Return [how many, logit] for groups of falling logits that together weigh as much as they do, larger and larger.
+def grouped(logits, after):
+    """Return [[how many, logit], ...] for falling logits, in groups that grow with their place, for `sampling`.
 
-    The logit of a group is that of its average power, so its weight at temperature 1 is exact.
+    A group has the logit of its average power, so that its weight at temperature 1 is exact.
+
+    Args:
+        logits: of the tokens without a text, the highest first.
+        after: how many tokens come before them.
     """
+    logits = _numbers(logits, 4)
+    _require(logits == sorted(logits, reverse=True), "the logits of a tail must fall")
     groups, start = [], 0
     while start < len(logits):
-        group = logits[start : start + max(1, int(start * (growth - 1)) + 1)]
+        group = logits[start : start + max(1, (after + start) // 8)]
         mean = group[0] + math.log(sum(math.exp(value - group[0]) for value in group) / len(group))
         groups.append([len(group), round(mean, 2)])
         start += len(group)
@@ -315,48 +321,66 @@ def schedule(peaks, rival, alt, total=100, initial=0.05, distance=10.0, shape="h
     show("schedule", data, figure, alt)
 
 
-def loop(start, predict, alt, seeds=(1, 2), steps=8, shown=10, stage=2):
+def loop(start, ways, alt, stage=2):
     """Show the next-token loop stage by stage: text, model, bars, draw, and the word moves to the end of the text.
 
     Args:
         start: a list of tokens, the text at first.
-        predict: a function of a list of tokens that returns {next token: probability}.
-        alt: what the still picture shows.
-        seeds: one way of drawing for each; a further way takes the most probable token always.
-        steps: how many tokens are drawn.
-        shown: how many of the most probable tokens get a bar.
+        ways: {name: steps}, the ways to go on, as `walk` gives them.
+        alt: what the still picture shows, which is the first way.
         stage: at first; there are three per token.
     """
     _require(len(start) > 0, "the text at first must have a token")
-    _require(0 <= stage <= 3 * steps, f"stage must be from 0 to {3 * steps}, got {stage}")
-    ways = {f"draw, dice {number}": _run(start, predict, steps, shown, random.Random(seed))
-            for number, seed in enumerate(seeds, 1)}
-    ways["take the most probable"] = _run(start, predict, steps, shown, None)
+    _require(ways and all(ways.values()), "there is no way to go on")
+    longest = max(len(steps) for steps in ways.values())
+    _require(0 <= stage <= 3 * longest, f"stage must be from 0 to {3 * longest}, got {stage}")
     data = {"start": [figures.visible(token) for token in start], "ways": ways, "way": 0, "stage": stage}
-    step = next(iter(ways.values()))[min(stage // 3, steps - 1)]
-    labels, shares = zip(*step["top"], strict=True)
-    colours = [KEY if label == step["drawn"][0] else WEIGHT for label in labels]
-    show("loop", data, _bars(labels, shares, [f"{share:.3f}" for share in shares], colours,
-                             f"after: {' '.join(data['start'])}"), alt)
+    steps = next(iter(ways.values()))
+    at = min(stage // 3, len(steps) - 1)
+    labels, shares = zip(*steps[at]["top"], strict=True)
+    colours = [KEY if label == steps[at]["drawn"][0] else WEIGHT for label in labels]
+    text = " ".join([*data["start"], *(step["drawn"][0] for step in steps[:at])])
+    show("loop", data, _bars(labels, shares, [f"{share:.3f}" for share in shares], colours, f"after: {text}"), alt)
 
 
-def _run(start, predict, steps, shown, dice):
-    """Return the steps of one way through the loop, as interactive.js wants them; without dice always the likeliest."""
-    text, done = list(start), []
-    for _ in range(steps):
-        ranked = sorted(((token, float(p)) for token, p in predict(text).items() if p > 0), key=lambda entry: -entry[1])
-        _require(ranked and abs(sum(p for _, p in ranked) - 1) < 1e-3, "the probabilities must add up to 1")
-        number = None if dice is None else dice.random()
-        ends = list(itertools.accumulate(p for _, p in ranked))
-        at = 0 if number is None else next((i for i, end in enumerate(ends) if number < end), len(ranked) - 1)
-        token, p = ranked[at]
-        done.append({"top": [[figures.visible(word), round(q, 4)] for word, q in ranked[:shown]],
-                     "count": len(ranked), "others": round(max(0.0, 1 - sum(q for _, q in ranked[:shown])), 4),
-                     "dice": None if number is None else round(number, 4),
-                     "drawn": [figures.visible(token), round(p, 4)],
-                     "from": round(ends[at] - p, 4), "to": round(ends[at], 4)})
-        text.append(token)
-    return done
+def walk(start, predict, seeds=(1, 2), steps=8, shown=10):
+    """Go through the next-token loop in several ways, for `loop`: one per seed, and always the most probable token.
+
+    Args:
+        start: a list of tokens, the text at first.
+        predict: a function of a list of tokens that returns {next token: probability}.
+        seeds: of the dice.
+        steps: how many tokens are drawn.
+        shown: how many of the most probable tokens are named.
+
+    Returns:
+        {name of the way: steps}; each step is a dict with `top`, the most probable tokens with their probabilities;
+        `count`, how many are possible; `others`, what those that are not named have together; `dice`, a number between
+        0 and 1, or None; `drawn`, the token and its probability; `from` and `to`, between which the dice had to fall.
+    """
+    dice = {f"draw, dice {number}": random.Random(seed) for number, seed in enumerate(seeds, 1)}
+    ways = {}
+    for name, rolled in [*dice.items(), ("take the most probable", None)]:
+        text, ways[name] = list(start), []
+        for _ in range(steps):
+            token, step = _draw(predict(text), rolled, shown)
+            ways[name].append(step)
+            text.append(token)
+    return ways
+
+
+def _draw(probabilities, dice, shown):
+    """Return the token that the dice choose, or without dice the most probable one, and the step, as in `walk`."""
+    ranked = sorted(((token, float(p)) for token, p in probabilities.items() if p > 0), key=lambda entry: -entry[1])
+    _require(ranked and abs(sum(p for _, p in ranked) - 1) < 1e-3, "the probabilities must add up to 1")
+    ends = list(itertools.accumulate(p for _, p in ranked))
+    number = None if dice is None else dice.random()
+    at = 0 if dice is None else next((i for i, end in enumerate(ends) if number < end), len(ranked) - 1)
+    token, p = ranked[at]
+    return token, {"top": [[figures.visible(word), round(q, 4)] for word, q in ranked[:shown]], "count": len(ranked),
+                   "others": round(max(0.0, 1 - sum(q for _, q in ranked[:shown])), 4),
+                   "dice": None if dice is None else round(number, 4), "drawn": [figures.visible(token), round(p, 4)],
+                   "from": round(ends[at] - p, 4), "to": round(ends[at], 4)}
 
 
 def _require(holds, message):

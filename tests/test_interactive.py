@@ -42,6 +42,10 @@ def even_heads(length):
     return {"even": even, "previous word": previous}
 
 
+def follow(text):
+    return FOLLOWERS[text[-1]]
+
+
 CALLS = {
     "sampling": lambda **more: interactive.sampling(WORDS, LOGITS, ALT, **more),
     "attention": lambda **more: interactive.attention(SIX, INPUTS, INPUTS, INPUTS, ALT, **more),
@@ -50,7 +54,7 @@ CALLS = {
     "merges": lambda **more: interactive.merges(MERGES, [14, 10, 7, 5], ["hot", " hotter"], ALT, done=1, **more),
     "rope": lambda **more: interactive.rope(QUERY, KEY, ANGLES, ALT, **more),
     "schedule": lambda **more: interactive.schedule(PEAKS, 0.05, ALT, **more),
-    "loop": lambda **more: interactive.loop(["I"], lambda text: FOLLOWERS[text[-1]], ALT, steps=3, **more),
+    "loop": lambda **more: interactive.loop(["I"], interactive.walk(["I"], follow, steps=3), ALT, **more),
 }
 every_kind = pytest.mark.parametrize("kind", CALLS)
 
@@ -102,7 +106,8 @@ def test_what_cannot_be_shown_at_first_is_refused(kind, more, message, bundle):
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda: interactive.sampling(WORDS[:2], LOGITS, ALT), "with more logits than words, the logits must fall"),
+    (lambda: interactive.sampling(WORDS, LOGITS, ALT, tail=[[3, 0.0]]), "the tail must be less probable"),
+    (lambda: interactive.grouped(LOGITS, 9), "the logits of a tail must fall"),
     (lambda: interactive.sampling(WORDS, LOGITS[:2], ALT), "9 words need as many logits, got 2"),
     (lambda: interactive.sampling(WORDS, LOGITS / 0 * 0, ALT), "a number of the picture is nan"),
     (lambda: interactive.attention(SIX, INPUTS, INPUTS[:5], INPUTS, ALT), "6 words need as many keys, got 5"),
@@ -114,8 +119,9 @@ def test_what_cannot_be_shown_at_first_is_refused(kind, more, message, bundle):
     (lambda: interactive.merges(MERGES, [1], ["hot"], ALT), "3 steps need 4 totals, got 1"),
     (lambda: interactive.rope(QUERY[:3], KEY, ANGLES, ALT), "query must have 4 arrows of two numbers"),
     (lambda: interactive.rope([[2.0, 0.0]] * 4, KEY, ANGLES, ALT), "an arrow of query is longer than 1"),
-    (lambda: interactive.loop([], FOLLOWERS.get, ALT), "the text at first must have a token"),
-    (lambda: interactive.loop(["I"], lambda text: {"had": 0.5}, ALT), "the probabilities must add up to 1"),
+    (lambda: interactive.loop([], interactive.walk(["I"], follow), ALT), "the text at first must have a token"),
+    (lambda: interactive.loop(["I"], {}, ALT), "there is no way to go on"),
+    (lambda: interactive.walk(["I"], lambda text: {"had": 0.5}), "the probabilities must add up to 1"),
 ])
 def test_values_that_do_not_fit_are_refused(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
@@ -318,8 +324,9 @@ def test_sampling_cuts_and_scales_as_the_course_does(picture):
 def test_sampling_among_tokens_without_a_name(picture, browser, folder, bundle):
     torch.manual_seed(1)
     logits = (2 * torch.randn(3000)).sort(descending=True).values
-    page = bundle("sampling", lambda: interactive.sampling(WORDS, logits, ALT))[0]["text/html"]
-    assert len(page) < 60_000
+    tail = interactive.grouped(logits[9:], after=9)
+    page = bundle("sampling", lambda: interactive.sampling(WORDS, logits[:9], ALT, tail))[0]["text/html"]
+    assert len(tail) < 60
     (folder / "many.html").write_text(f'<!doctype html><meta charset="utf-8">{page}', encoding="utf-8")
     shown = picture("many")
     exact = torch.softmax(logits, dim=0)
@@ -473,9 +480,8 @@ def test_the_loop_appends_what_was_drawn(picture):
 
 
 def test_words_are_drawn_as_often_as_they_are_probable():
-    ways = [interactive._run(["I"], lambda text: FOLLOWERS[text[-1]], 1, 10, interactive.random.Random(seed))
-            for seed in range(400)]
-    counts = Counter(way[0]["drawn"][0] for way in ways)
+    ways = interactive.walk(["I"], follow, seeds=range(400), steps=1)
+    counts = Counter(steps[0]["drawn"][0] for name, steps in ways.items() if name.startswith("draw"))
     assert counts["had"] == pytest.approx(200, abs=40) and counts["was"] == pytest.approx(100, abs=40)
 
 
