@@ -169,6 +169,7 @@ kinds.sampling = (card, data) => {
   const entries = [...data.words.map((word, i) => ({word, logit: data.logits[i], count: 1})),
                    ...data.tail.map(([count, logit]) => ({count, logit}))];
   const total = sum(entries.map(entry => entry.count)), named = data.words.length;
+  const noun = total > named ? "token" : "word";
   const ks = range(20, 1).concat([50, 100, 200, 500, 1000, 2000, 5000, 10000]).filter(k => k < total).concat(total);
   const controls = row(card);
   const temperature = slider(controls, "temperature", steps(0.1, data.hottest, 0.1), data.start.temperature, redraw,
@@ -179,7 +180,7 @@ kinds.sampling = (card, data) => {
   const lines = add(card, "div"), says = announcer(card);
   let seed = 1, kept, final;
   const draws = row(card), drawn = add(draws, "span", {role: "status"});
-  draws.prepend(button(draws, "Draw 100 words", () => {
+  draws.prepend(button(draws, `Draw 100 ${noun}s`, () => {
     const counts = new Map();
     for (let i = 0; i < 100; i++) {
       let dice = (seed = (seed * 48271) % 2147483647) / 2147483647, at = 0;
@@ -231,9 +232,9 @@ kinds.sampling = (card, data) => {
     }
     const play = Math.exp(-sum(final.map((p, i) => p && p * Math.log(p / kept[i].number))));
     const rest = left > 1 && left <= named ? `, the last, ${quote(data.words[left - 1])}, ${fixed(4)(final[left - 1])}` : "";
-    says.textContent = `Temperature ${fixed(1)(temperature.value)}: ${plural(left, "word")} left of ` +
+    says.textContent = `Temperature ${fixed(1)(temperature.value)}: ${plural(left, noun)} left of ` +
       `${total.toLocaleString("en")}; the first, ${quote(data.words[0])}, has ${fixed(2)(final[0])}${rest}. As free a ` +
-      `choice as among ${fixed(1)(play)} equally likely words. Dashed: temperature 1, nothing cut.`;
+      `choice as among ${play < 100 ? fixed(1)(play) : Math.round(play).toLocaleString("en")} equally likely ${noun}s. Dashed: temperature 1, nothing cut.`;
   }
 
   function addLine(word) {
@@ -522,7 +523,7 @@ kinds.rope = (card, data) => {
     for (const i of range(pairs)) {
       const cell = add(circles, "div"), svg = add(cell, "svg", {width: 128, height: 128, "aria-hidden": "true"});
       const angle = data.per_place[i];
-      cell.style.cssText = "flex: 0 1 150px";
+      cell.style.cssText = "flex: 1 1 150px";
       add(svg, "circle", {cx: 64, cy: 64, r: 56, fill: "#fff", stroke: TOKEN});
       for (const [arrowAtZero, colour] of [[data.query[i], QUERY], [data.key[i], KEY]]) {
         const [x, y] = arrowAtZero;

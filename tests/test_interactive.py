@@ -355,7 +355,7 @@ def test_sampling_among_tokens_without_a_name(picture, browser, folder, bundle):
     for top_p in (0.5, 0.9):
         said = shown.move("top-p", f"{top_p:.2f}")
         count = course.keep_likely(logits, 1.0, top_p).isfinite().sum().item()
-        left = int(re.search(r"([\d,]+) words left of 3,000", said)[1].replace(",", ""))
+        left = int(re.search(r"([\d,]+) tokens left of 3,000", said)[1].replace(",", ""))
         assert left == pytest.approx(count, rel=0.03)
 
 
