@@ -231,10 +231,12 @@ kinds.sampling = (card, data) => {
       add(line, "span", {class: "number"}, others ? fixed(4)(share) : `cut by ${kept[named].rule}`);
     }
     const play = Math.exp(-sum(final.map((p, i) => p && p * Math.log(p / kept[i].number))));
-    const rest = left > 1 && left <= named ? `, the last, ${quote(data.words[left - 1])}, ${fixed(4)(final[left - 1])}` : "";
+    const rest = left > 1 && left <= named
+      ? `, the last, ${quote(data.words[left - 1])}, ${fixed(4)(final[left - 1])}` : "";
+    const free = play < 100 ? fixed(1)(play) : Math.round(play).toLocaleString("en");
     says.textContent = `Temperature ${fixed(1)(temperature.value)}: ${plural(left, noun)} left of ` +
-      `${total.toLocaleString("en")}; the first, ${quote(data.words[0])}, has ${fixed(2)(final[0])}${rest}. As free a ` +
-      `choice as among ${play < 100 ? fixed(1)(play) : Math.round(play).toLocaleString("en")} equally likely ${noun}s. Dashed: temperature 1, nothing cut.`;
+      `${total.toLocaleString("en")}; the first, ${quote(data.words[0])}, has ${fixed(2)(final[0])}${rest}. As free ` +
+      `a choice as among ${free} equally likely ${noun}s. Dashed: temperature 1, nothing cut.`;
   }
 
   function addLine(word) {
@@ -252,7 +254,8 @@ kinds.sampling = (card, data) => {
 kinds.attention = (card, data) => {
   const width = data.queries[0].length, controls = row(card), turning = row(card);
   const word = choice(controls, "Which word asks?", data.words, data.word, () => { reset(); redraw(); });
-  const parts = range(width).map(i => slider(turning, `query, number ${i + 1}`, steps(-3, 3, 0.01), 0, redraw, fixed(2)));
+  const parts = range(width).map(i =>
+    slider(turning, `query, number ${i + 1}`, steps(-3, 3, 0.01), 0, redraw, fixed(2)));
   const lines = add(card, "div"), says = announcer(card);
   const reset = () => parts.forEach((part, i) => part.set(data.queries[word.value][i]));
 
@@ -264,7 +267,8 @@ kinds.attention = (card, data) => {
 
   function redraw() {
     const query = parts.map(part => part.value), scores = data.keys.map(key => dot(query, key) * data.scale);
-    const powers = scores.map(score => Math.exp(score - Math.max(...scores))), weights = powers.map(x => x / sum(powers));
+    const powers = scores.map(score => Math.exp(score - Math.max(...scores)));
+    const weights = powers.map(power => power / sum(powers));
     const context = data.values[0].map((_, i) => dot(weights, data.values.map(value => value[i])));
     lines.replaceChildren();
     const wide = card.clientWidth > 620, shown = fixed(wide ? 4 : 2), chipWidth = Math.max(60, 39 * width);
@@ -283,15 +287,16 @@ kinds.attention = (card, data) => {
       bar(line, weights[i], WEIGHT, 1 / data.words.length);
       add(line, "span", {class: "number"}, shown(weights[i]));
     }));
-    const most = weights.indexOf(Math.max(...weights)), least = weights.indexOf(Math.min(...weights)), terms = query.map((x, i) =>
-      `${fixed(2)(x)} · ${fixed(2)(data.keys[most][i])}`).join(" + ");
+    const most = weights.indexOf(Math.max(...weights)), least = weights.indexOf(Math.min(...weights));
+    const terms = query.map((x, i) => `${fixed(2)(x)} · ${fixed(2)(data.keys[most][i])}`).join(" + ");
     const sumLine = add(lines, "p", {class: "note"}, "Context vector, the values averaged with these weights: ");
     chips(sumLine, context, VALUE, 4);
     const own = query.every((x, i) => Math.abs(x - data.queries[word.value][i]) < 0.005);
     says.textContent = `${own ? quote(data.words[word.value]) : "Your query"} gives most weight to ` +
       `${own && most === word.value ? "itself" : quote(data.words[most])}, ${fixed(2)(weights[most])}: score ${terms}` +
       `${data.scale === 1 ? "" : `, times ${fixed(2)(data.scale)},`} = ${fixed(4)(scores[most])}. Least: ` +
-      `${quote(data.words[least])}, ${fixed(2)(weights[least])}. Dashed: the same weight for all, ${fixed(2)(1 / data.words.length)}.`;
+      `${quote(data.words[least])}, ${fixed(2)(weights[least])}. Dashed: the same weight for all, ` +
+      `${fixed(2)(1 / data.words.length)}.`;
   }
   reset();
   onWidth(card, redraw);
@@ -305,7 +310,8 @@ kinds.heads = (card, data) => {
   const names = Object.keys(data.heads);
   const head = choice(row(card), "Which head?", names, data.head, redraw);
   const stage = add(card, "div");
-  const word = choice(stage, "Which word looks back? (arrow keys go along the sentence)", data.tokens, data.word, redraw);
+  const word = choice(stage, "Which word looks back? (arrow keys go along the sentence)", data.tokens, data.word,
+                      redraw);
   const says = announcer(card), svg = add(stage, "svg", {"aria-hidden": "true"});
   stage.style.cssText = "position: relative";
   svg.style.cssText = "position: absolute; left: 0; top: 0; pointer-events: none";
@@ -333,11 +339,15 @@ kinds.heads = (card, data) => {
     const arc = (from, to, weight, colour) => {
       const [[ax, ay], [bx, by]] = [ends[from], ends[to]], far = Math.abs(from - to), most = data.tokens.length - 1;
       const out = from === to ? 22 : 26 + 100 * far / most, side = from === to ? 12 : 0;
-      const d = wide ? `M${ax - side} ${ay}C${ax - side} ${ay - 1.3 * out} ${bx + side} ${by - 1.3 * out} ${bx + side} ${by}`
-                     : `M${ax} ${ay - side}C${ax - 1.3 * out} ${ay - side} ${bx - 1.3 * out} ${by + side} ${bx} ${by + side}`;
-      add(svg, "path", {d, fill: "none", stroke: colour, "stroke-width": colour === QUERY ? 1 + 11 * weight : 3 * weight});
+      const points = wide
+        ? [[ax - side, ay], [ax - side, ay - 1.3 * out], [bx + side, by - 1.3 * out], [bx + side, by]]
+        : [[ax, ay - side], [ax - 1.3 * out, ay - side], [bx - 1.3 * out, by + side], [bx, by + side]];
+      add(svg, "path", {d: `M${points[0]}C${points.slice(1).join(" ")}`, fill: "none", stroke: colour,
+                        "stroke-width": colour === QUERY ? 1 + 11 * weight : 3 * weight});
     };
-    weights.forEach((line, i) => line.forEach((weight, j) => { if (i !== chosen && weight >= 0.2) arc(i, j, weight, "#aaaaaa"); }));
+    weights.forEach((line, i) => line.forEach((weight, j) => {
+      if (i !== chosen && weight >= 0.2) arc(i, j, weight, "#aaaaaa");
+    }));
     weights[chosen].forEach((weight, j) => { if (weight >= 0.01) arc(chosen, j, weight, QUERY); });
     word.boxes.forEach((box, j) => {
       const weight = weights[chosen][j] ?? 0, chip = numbers[j];
@@ -350,8 +360,8 @@ kinds.heads = (card, data) => {
     const order = range(chosen + 1).sort((a, b) => weights[chosen][b] - weights[chosen][a]).slice(0, 3)
       .filter(j => weights[chosen][j] >= 0.01);
     says.textContent = `In the head “${names[head.value]}”, ${quote(data.tokens[chosen])} (word ${chosen + 1} of ` +
-      `${data.tokens.length}) looks at ` + order.map(j => `${quote(data.tokens[j])}${j === chosen ? " (itself)" : ""} ` +
-      `${fixed(2)(weights[chosen][j])}`).join(", ") + (chosen === 0 ? ": nothing stands before it." :
+      `${data.tokens.length}) looks at ` + order.map(j => quote(data.tokens[j]) + (j === chosen ? " (itself) " : " ") +
+      fixed(2)(weights[chosen][j])).join(", ") + (chosen === 0 ? ": nothing stands before it." :
       `. Even weights would be ${fixed(2)(1 / (chosen + 1))}. Grey: the other words' weights from 0.2 on.`);
   }
 
@@ -371,7 +381,8 @@ kinds.windows = (card, data) => {
   const length = slider(controls, "length", range(8, 1), data.length, redraw);
   const stride = slider(controls, "stride", range(8, 1), data.stride, redraw);
   const which = slider(controls, "look at window", [0], 0, redraw);
-  const legend = add(card, "p", {class: "note"}), stage = add(card, "div"), says = announcer(card), pairs = add(card, "div");
+  const legend = add(card, "p", {class: "note"}), stage = add(card, "div"), says = announcer(card);
+  const exercises = add(card, "div");
   for (const [colour, text] of [[TOKEN, "inputs"], [LOSS, "targets, one place further on"]]) {
     add(legend, "span", {class: "chip"}).style.cssText = `background: ${colour}; width: 24px; height: 12px; padding: 0`;
     add(legend, "span", {}, ` ${text}   `).style.whiteSpace = "pre";
@@ -385,16 +396,17 @@ kinds.windows = (card, data) => {
     const width = stage.clientWidth || 800, wide = width >= 58 * n + 76;
     const step = wide ? (width - 76) / n : 24, across = wide ? 27 : Math.min(40, (width - 132) / starts.length);
     const origin = wide ? 76 : 24, header = wide ? 46 : 128;
-    const size = [wide ? width : header + across * starts.length, 0];
+    const size = wide ? {width, height: header + across * starts.length + 4}
+                      : {width: header + across * starts.length, height: origin + step * n};
     stage.replaceChildren();
-    const svg = add(stage, "svg", {width: size[0], height: wide ? header + across * starts.length + 4 : origin + step * n,
-                                   "aria-hidden": "true"});
+    const svg = add(stage, "svg", {...size, "aria-hidden": "true"});
     const box = (along, side, long, thick, attributes) => add(svg, "rect", wide
       ? {x: along, y: side, width: long, height: thick, ...attributes}
       : {x: side, y: along, width: thick, height: long, ...attributes});
     data.tokens.forEach((token, i) => {
       const at = origin + i * step;
-      if (unused.includes(i)) box(at + 1, wide ? 2 : 0, step - 2, wide ? 40 : 126, {fill: "#eee", stroke: EDGE, "stroke-dasharray": "4 3"});
+      if (unused.includes(i)) box(at + 1, wide ? 2 : 0, step - 2, wide ? 40 : 126,
+                                  {fill: "#eee", stroke: EDGE, "stroke-dasharray": "4 3"});
       if (wide) {
         add(svg, "text", {x: at + step / 2, y: 18, "text-anchor": "middle"}, token);
         add(svg, "text", {x: at + step / 2, y: 37, "text-anchor": "middle"}, data.ids[i]);
@@ -415,22 +427,24 @@ kinds.windows = (card, data) => {
   }
 
   function say(starts, use, unused) {
-    pairs.replaceChildren();
+    exercises.replaceChildren();
     const start = starts[which.value], name = i => quote(data.tokens[i]);
     const text = from => quote(data.tokens.slice(from, from + length.value).join("").replaceAll("·", " "));
-    add(pairs, "p", {class: "note"}, `Window ${which.value} sets ${plural(length.value, "exercise")}:`);
+    add(exercises, "p", {class: "note"}, `Window ${which.value} sets ${plural(length.value, "exercise")}:`);
     for (const i of range(length.value, start)) {
-      const line = add(pairs, "div");
+      const line = add(exercises, "div");
+      const chip = (j, colour) => { add(line, "span", {class: "chip"}, data.tokens[j]).style.background = colour; };
       line.style.margin = "3px 0";
-      for (const j of range(i - start + 1, start)) add(line, "span", {class: "chip"}, data.tokens[j]).style.background = TOKEN;
+      for (const j of range(i - start + 1, start)) chip(j, TOKEN);
       add(line, "span", {}, " → ");
-      add(line, "span", {class: "chip"}, data.tokens[i + 1]).style.background = LOSS;
+      chip(i + 1, LOSS);
     }
     const shared = Math.max(0, length.value - stride.value), most = Math.max(...use);
     says.textContent = `Length ${length.value}, stride ${stride.value}: ${plural(starts.length, "window")}, ` +
       `${plural(starts.length * length.value, "target")}. Neighbours share ${plural(shared, "input")}; ` +
       (shared ? `a token is an input in up to ${most} of them. ` : "no token is an input twice. ") +
-      (unused.length ? `In no window: ${unused.map(i => `${name(i)} (${data.ids[i]})`).join(", ")}.` : "No token is left over.") +
+      (unused.length ? `In no window: ${unused.map(i => `${name(i)} (${data.ids[i]})`).join(", ")}.`
+                     : "No token is left over.") +
       ` Window ${which.value} reads ${text(start)} and is to say ${text(start + 1)}.`;
   }
   onWidth(card, redraw);
@@ -469,7 +483,7 @@ kinds.merges = (card, data) => {
       add(text, "span", {class: "chip"}, piece).style.background = isNew ? KEY : [...piece].length > 1 ? TOKEN : "#fff";
     }
     lines.replaceChildren();
-    add(lines, "p", {class: "note"}, next ? "The most frequent pairs of neighbours now; the first will be merged:" : "");
+    add(lines, "p", {class: "note"}, next ? "The most frequent pairs of neighbours; the first will be merged:" : "");
     for (const [left, right, count] of data.steps[done.value] ?? []) {
       const line = add(lines, "div", {class: "line"});
       line.style.gridTemplateColumns = "96px 1fr 56px";
@@ -478,8 +492,8 @@ kinds.merges = (card, data) => {
       add(line, "span", {class: "number"}, count.toLocaleString("en"));
     }
     const total = data.totals[done.value], share = Math.round(100 * total / data.totals[0]);
-    says.textContent = `${plural(done.value, "merge")}. ` + (newest ? `The newest token is “${newest[0]}${newest[1]}”, ` +
-      `from a pair that stood there ${plural(newest[2], "time")}. ` : "Every character is a token. ") +
+    says.textContent = `${plural(done.value, "merge")}. ` + (newest ? `The newest token is ` +
+      `“${newest[0]}${newest[1]}”, from a pair that stood there ${plural(newest[2], "time")}. ` : "Every character is a token. ") +
       `This beginning: ${pieces.length} tokens for ${plural(letters, "character")}. The whole text: ` +
       `${total.toLocaleString("en")} tokens, ${share}% of what it was.`;
   }
@@ -494,7 +508,8 @@ kinds.rope = (card, data) => {
   const place = slider(controls, "place of the key", range(data.places + 1), data.place, redraw);
   const distance = slider(controls, "distance of the query from it", range(data.distances + 1), data.distance, redraw);
   const circles = row(card), stage = add(card, "div"), says = announcer(card);
-  const turn = ([x, y], angle) => [x * Math.cos(angle) - y * Math.sin(angle), x * Math.sin(angle) + y * Math.cos(angle)];
+  const turn = ([x, y], angle) =>
+    [x * Math.cos(angle) - y * Math.sin(angle), x * Math.sin(angle) + y * Math.cos(angle)];
   const scores = (key, gap) => data.per_place.map((angle, i) =>
     dot(turn(data.query[i], (key + gap) * angle), turn(data.key[i], key * angle)));
 
@@ -511,7 +526,8 @@ kinds.rope = (card, data) => {
   function compare(at, gap, score) {
     if (last && (last.at !== at || last.gap !== gap)) {
       const same = Math.abs(score - last.score) < 5e-4;
-      note = same ? " The last move did not change the score." : ` Before the last move it was ${fixed(3)(last.score)}.`;
+      note = same ? " The last move did not change the score."
+                  : ` Before the last move it was ${fixed(3)(last.score)}.`;
     }
     last = {at, gap, score};
   }
@@ -527,7 +543,8 @@ kinds.rope = (card, data) => {
       add(svg, "circle", {cx: 64, cy: 64, r: 56, fill: "#fff", stroke: TOKEN});
       for (const [arrowAtZero, colour] of [[data.query[i], QUERY], [data.key[i], KEY]]) {
         const [x, y] = arrowAtZero;
-        add(svg, "path", {d: `M64 64L${64 + 56 * x} ${64 - 56 * y}`, stroke: colour, "stroke-dasharray": "3 4", "stroke-width": 1.5});
+        add(svg, "path", {d: `M64 64L${64 + 56 * x} ${64 - 56 * y}`, stroke: colour, "stroke-dasharray": "3 4",
+                          "stroke-width": 1.5});
       }
       arrow(svg, turn(data.key[i], at * angle), KEY);
       arrow(svg, turn(data.query[i], (at + gap) * angle), QUERY);
@@ -546,7 +563,8 @@ kinds.rope = (card, data) => {
     line(all.map((value, d) => [d, value]), POSITION);
     add(svg, "circle", {cx: px(gap), cy: py(score), r: 6, fill: POSITION, stroke: "#000"});
     says.textContent = `Key (orange) at place ${at}, query (blue) at place ${at + gap}, distance ${gap}: score ` +
-      `${now.map(fixed(2)).join(" + ").replaceAll("+ -", "− ")} = ${fixed(3)(score)}.${note} Dashed: the arrows at place 0.`;
+      `${now.map(fixed(2)).join(" + ").replaceAll("+ -", "− ")} = ${fixed(3)(score)}.${note} ` +
+      "Dashed: the arrows at place 0.";
   }
   onWidth(card, redraw);
   redraw();
@@ -592,25 +610,25 @@ kinds.schedule = (card, data) => {
   function redraw() {
     const list = rates(shapes[names[shape.value]], peak.value, warmup.value, floor.value), way = distances(list);
     const rival = distances(range(total).map(() => data.rival));
-    const width = stage.clientWidth || 600, at = step.value, x = {limits: [0, total], ticks: steps(0, total, total / 4), name: "step"};
-    const highest = Math.max(...data.peaks), dashed = {"stroke-dasharray": "6 4", "stroke-width": 1.5};
+    const width = stage.clientWidth || 600, at = step.value, top = peak.value;
+    const x = {limits: [0, total], ticks: steps(0, total, total / 4), name: "step"};
     stage.replaceChildren();
     stage.style.cssText = "display: flex; flex-wrap: wrap; gap: 8px";
     const each = width > 640 ? (width - 8) / 2 : width;
-    const left = chart(stage, each, 220, x, {limits: [0, 1.1 * peak.value], ticks: [0, peak.value / 2, peak.value].map(v => +v.toPrecision(3))});
+    const left = chart(stage, each, 220, x, {limits: [0, 1.1 * top], ticks: [0, +(top / 2).toPrecision(3), top]});
     add(left.svg, "text", {x: 60, y: 14}, "learning rate");
     left.line(list.map((rate, i) => [i, rate]), QUERY);
     const right = chart(stage, each, 220, x, {limits: [0.1, 10], log: true, ticks: [0.1, 1, 10]});
     add(right.svg, "text", {x: each - 14, y: 14, "text-anchor": "end"}, "typical distance from the goal");
-    right.line(rival.map((value, i) => [i + 1, value]), EDGE, dashed);
+    right.line(rival.map((value, i) => [i + 1, value]), EDGE, {"stroke-dasharray": "6 4", "stroke-width": 1.5});
     right.line(way.map((value, i) => [i + 1, value]), LOSS);
     for (const [{svg, px, py}, x, y] of [[left, at, list[at]], [right, at + 1, way[at]]])
       add(svg, "circle", {cx: px(x), cy: py(y), r: 5, fill: "#fff", stroke: "#000", "stroke-width": 2});
     const end = way.at(-1), best = rival.at(-1), digits = rate => String(+rate.toPrecision(3));
     says.textContent = `Step ${at}: rate ${digits(list[at])}, and after it ${fixed(3)(way[at])} from the goal. First ` +
       `rate ${digits(list[0])}, highest ${digits(Math.max(...list))}, last ${digits(list[total - 1])}. At the end ` +
-      `${fixed(3)(end)}: ${end < best - 5e-4 ? "closer than" : end > best + 5e-4 ? "farther than" : "the same as"} the best ` +
-      `constant rate, ${data.rival} (dashed), with ${fixed(3)(best)}.`;
+      `${fixed(3)(end)}: ${end < best - 5e-4 ? "closer than" : end > best + 5e-4 ? "farther than" : "the same as"} ` +
+      `the best constant rate, ${data.rival} (dashed), with ${fixed(3)(best)}.`;
   }
   onWidth(card, redraw);
   redraw();
@@ -625,12 +643,14 @@ kinds.loop = (card, data) => {
   const stage = slider(controls, "stage", range(3 * longest + 1), data.stage, redraw, s => `${s} of ${3 * longest}`);
   const refresh = backAndForth(controls, stage, "◀ Back", "Next ▶");
   const text = add(card, "div"), lines = add(card, "div"), says = announcer(card);
-  text.style.cssText = "display: flex; flex-wrap: wrap; gap: 4px; padding: 6px 0; border-bottom: 1px solid #bbb; min-height: 66px; align-content: start";
+  text.style.cssText = "display: flex; flex-wrap: wrap; gap: 4px; align-content: start; min-height: 66px; " +
+    "padding: 6px 0; border-bottom: 1px solid #bbb";
   lines.style.cssText = "min-height: 306px";
   let chosen = null;  // the line of the drawn word, from which it flies
 
   function redraw() {
-    const list = data.ways[names[way.value]], at = Math.floor(stage.value / 3), phase = stage.value % 3, step = list[at];
+    const list = data.ways[names[way.value]], at = Math.floor(stage.value / 3), step = list[at];
+    const phase = stage.value % 3;  // 0: the text goes in, 1: the bars, 2: the draw
     const words = [...data.start, ...list.slice(0, at).map(item => item.drawn[0])];
     const from = phase === 0 && chosen?.isConnected ? chosen.getBoundingClientRect() : null;
     refresh();
@@ -651,9 +671,11 @@ kinds.loop = (card, data) => {
 
   function showStep(step, phase) {
     const most = step.top[0][1], names = step.top.map(item => item[0]), [drawn] = step.drawn;
-    const entries = step.count > step.top.length ? [...step.top, [`${plural(step.count - step.top.length, "other")}`, step.others]] : step.top;
+    const more = step.count - names.length;
+    const entries = more ? [...step.top, [plural(more, "other"), step.others]] : step.top;
     entries.forEach(([word, share], i) => {
-      const line = add(lines, "div", {class: "line"}), hit = phase === 2 && (i < names.length ? word === drawn : !names.includes(drawn));
+      const line = add(lines, "div", {class: "line"});
+      const hit = phase === 2 && (i < names.length ? word === drawn : !names.includes(drawn));
       line.style.gridTemplateColumns = "110px 1fr 46px";
       const label = add(line, "span", {class: "word"}, hit && i >= names.length ? `others: ${drawn}` : word);
       bar(line, Math.min(1, share / Math.max(most, step.others)), hit ? KEY : i < names.length ? WEIGHT : TOKEN);
@@ -672,7 +694,8 @@ kinds.loop = (card, data) => {
                         fill: i < step.top.length ? WEIGHT : TOKEN});
       x += share;
     }
-    add(svg, "rect", {x: step.from * width, y: 4, width: Math.max(2, (step.to - step.from) * width), height: 20, fill: KEY, stroke: "#000"});
+    add(svg, "rect", {x: step.from * width, y: 4, width: Math.max(2, (step.to - step.from) * width), height: 20,
+                      fill: KEY, stroke: "#000"});
     add(svg, "path", {d: `M${step.dice * width} 22l-7 16h14Z`, fill: "#000"});
     const anchor = step.dice < 0.2 ? "start" : step.dice > 0.8 ? "end" : "middle";
     add(svg, "text", {x: step.dice * width, y: 55, "text-anchor": anchor}, `dice: ${fixed(3)(step.dice)}`);
@@ -693,7 +716,8 @@ kinds.loop = (card, data) => {
   function fly(chip, from) {
     const to = chip.getBoundingClientRect();
     if (!matchMedia("(prefers-reduced-motion: reduce)").matches)
-      chip.animate([{transform: `translate(${from.left - to.left}px, ${from.top - to.top}px)`}, {transform: "none"}], 600);
+      chip.animate([{transform: `translate(${from.left - to.left}px, ${from.top - to.top}px)`}, {transform: "none"}],
+                   600);
   }
   onWidth(card, redraw);
   redraw();
@@ -702,7 +726,8 @@ kinds.loop = (card, data) => {
 // kind: start
 // Find every picture of the kinds at hand that has not started yet, also in shadow roots, and start it.
 function waiting(root) {
-  const found = [...root.querySelectorAll(".llm-picture:not([data-started])")].filter(node => node.dataset.kind in kinds);
+  const found = [...root.querySelectorAll(".llm-picture:not([data-started])")]
+    .filter(node => node.dataset.kind in kinds);
   for (const node of root.querySelectorAll("*")) if (node.shadowRoot) found.push(...waiting(node.shadowRoot));
   return found;
 }
