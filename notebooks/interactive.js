@@ -492,10 +492,10 @@ kinds.merges = (card, data) => {
       add(line, "span", {class: "number"}, count.toLocaleString("en"));
     }
     const total = data.totals[done.value], share = Math.round(100 * total / data.totals[0]);
-    says.textContent = `${plural(done.value, "merge")}. ` + (newest ? `The newest token is ` +
-      `“${newest[0]}${newest[1]}”, from a pair that stood there ${plural(newest[2], "time")}. ` : "Every character is a token. ") +
-      `This beginning: ${pieces.length} tokens for ${plural(letters, "character")}. The whole text: ` +
-      `${total.toLocaleString("en")} tokens, ${share}% of what it was.`;
+    const made = newest ? `The newest token is “${newest[0]}${newest[1]}”, from a pair that stood there ` +
+      `${plural(newest[2], "time")}.` : "Every character is a token.";
+    says.textContent = `${plural(done.value, "merge")}. ${made} This beginning: ${pieces.length} tokens for ` +
+      `${plural(letters, "character")}. The whole text: ${total.toLocaleString("en")} tokens, ${share}% of what it was.`;
   }
   redraw();
 };
