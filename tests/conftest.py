@@ -12,6 +12,7 @@ os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported, and torch
 
 import torch  # noqa: E402
 
+import browser as chromium  # noqa: E402
 import previous_chapters as course  # noqa: E402
 from exercises import TINY  # noqa: E402
 
@@ -34,6 +35,13 @@ def tiny_model():
     """A GPTModel that is small enough for every test to have its own, in train mode."""
     torch.manual_seed(0)
     return course.GPTModel(TINY)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A function that visits a web page in headless Chromium; see browser.py."""
+    with chromium.start() as visit:  # for one module: Playwright's event loop would be in the way of others'
+        yield visit
 
 
 @pytest.fixture(scope="module")
