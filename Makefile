@@ -1,6 +1,7 @@
 # make lab    open the notebooks in JupyterLab
 # make chat   talk to the model of appendix H in the terminal
 # make run    execute the chapters from top to bottom, keep the executed copies in build/
+# make html   build the website of the course: build/html/index.html, which opens from disk
 # make check  re-check in minutes, for a change in progress: style, extraction, quick tests, chapters 1 to 4
 # make test   re-check everything: style, extraction, tests, and the stored outputs of every notebook
 # Each sets itself up in .venv first; a second call finds it and starts at once.
@@ -12,7 +13,7 @@ HEADLESS := TQDM_DISABLE=1
 # The stored outputs are those of a machine without OpenAI's weights: no address to fetch them from, none kept.
 OFFLINE := GPT2_MIRROR=none GPT2_MODELS_DIR=$(CURDIR)/build/none
 
-.PHONY: lab chat run check test extract refresh clean
+.PHONY: lab chat run html check check-site test extract refresh clean
 
 lab: .venv/.course
 	$(BIN)/jupyter lab notebooks
@@ -23,8 +24,15 @@ chat: .venv/.course
 run: .venv/.course
 	$(HEADLESS) $(BIN)/python tools/run.py
 
+html: .venv/.website
+	$(BIN)/python website/build_site.py
+
 check: .venv/.tests
 	$(BIN)/python tools/check.py
+
+# Part of `make test`: the website in a headless Chromium, if there is one.
+check-site: .venv/.tests
+	$(BIN)/python -m pytest -p tools.times tests/test_website.py
 
 test: .venv/.tests
 	$(BIN)/python tools/check.py --all
@@ -50,6 +58,10 @@ clean:
 	$(BIN)/python -c "import matplotlib.font_manager"  # builds the font cache now, not noisily in a notebook
 	touch $@
 
-.venv/.tests: .venv/.course tests/requirements.txt
+.venv/.website: .venv/.course website/requirements.txt
+	$(BIN)/pip install -r website/requirements.txt
+	touch $@
+
+.venv/.tests: .venv/.website tests/requirements.txt
 	$(BIN)/pip install -r tests/requirements.txt
 	touch $@

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 import build_site
+import exercises
 from build_site import SITE
 from conftest import ROOT
 from extract import notebook_paths, read
@@ -119,6 +120,18 @@ def test_what_a_docstring_says_is_no_markup(docstring, escaped):
     assert build_site.escaped(docstring) == escaped
 
 
+@pytest.mark.parametrize(("text", "found"), [
+    ("see section 3.4.2.", {"section 3.4.2": "section-3.4.2"}),
+    ("Chapters 3 and 4 build", {"3": "chapter-3", "4": "chapter-4"}),
+    ("sections H.2 to H.4, and F.9", {"H.2": "section-H.2", "H.4": "section-H.4", "F.9": "section-F.9"}),
+    ("appendix F3 (F.9 to F.12)", {"appendix F3": "appendix-F3", "F.12": "section-F.12"}),
+    ("in exercise 4.2; in chapter 4, 4.2", {"exercise 4.2": "exercise-4.2", "chapter 4": "chapter-4"}),
+    ("(Brown et al. 2020, appendix D), version 2.13.0, a section 0 long, GPT-2, (A.1)", {})])
+def test_what_a_text_names_becomes_a_link(text, found):
+    mentions = pytest.importorskip("mentions", reason="Sphinx is not installed; see website/requirements.txt")
+    assert {text[start:end]: label for start, end, label in mentions.places(text)} == found
+
+
 @pytest.mark.slow
 def test_every_notebook_is_a_page_and_leads_to_the_next(pages):
     order = [name_of(path) for part in build_site.reading_order(NOTEBOOKS) for path in part]
@@ -161,8 +174,7 @@ def test_every_picture_has_its_alternative_text_and_width(pages):
         assert all(picture.get("alt") for picture in page.pictures), page.name
     for path in NOTEBOOKS:
         stored = [output.metadata["image/png"] for cell in nbformat.read(path, as_version=4).cells
-                  for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
-                  and "text/html" not in output.data]
+                  for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
         shown = [(picture["alt"], picture.get("width")) for picture in pages[name_of(path)].pictures]
         assert shown == [(picture["alt"], str(picture["width"])) for picture in stored], path.name
 
@@ -193,13 +205,14 @@ def test_a_definition_and_the_section_that_teaches_it_link_to_each_other(pages):
 
 
 @pytest.mark.slow
-def test_exercises_link_to_their_solutions(pages):
-    solutions = "notebooks/appendix-C-exercise-solutions.html"
-    linked = {target[1] for page in pages.values() for link in page.links
-              if page.name.startswith("notebooks/") and page.name != solutions
-              and (target := page.target(link)) and target[0] == solutions}
-    ids = set(re.findall(r'<section id="(exercise-[^"]+)"', pages[solutions].html))
-    assert ids and ids <= linked
+def test_exercises_and_solutions_link_to_each_other(pages):
+    solutions = pages["notebooks/appendix-C-exercise-solutions.html"]
+    asked = {(page.name, name) for page in pages.values() for name in page.ids
+             if re.fullmatch(r"exercise-\w+-\d+", name)}
+    solved = {(solutions.name, name) for name in re.findall(r'<section id="(exercise-[^"]+)"', solutions.html)}
+    assert len(asked) == len(solved) == len(exercises.CHECKS)
+    assert asked <= {solutions.target(link) for link in solutions.links}
+    assert solved <= {page.target(link) for page in pages.values() for link in page.links if page is not solutions}
 
 
 def luminance(colour):
