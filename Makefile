@@ -62,6 +62,6 @@ clean:
 	$(BIN)/pip install -r website/requirements.txt
 	touch $@
 
-.venv/.tests: .venv/.website tests/requirements.txt
+.venv/.tests: .venv/.course tests/requirements.txt website/requirements.txt
 	$(BIN)/pip install -r tests/requirements.txt
 	touch $@

@@ -72,7 +72,7 @@ def change_page(app, document):
     """Do to a page that has just been read what the module's docstring says."""
     frame_pictures(document, app.env.temp_data.get("alternative_texts", {}))
     if app.env.docname.startswith("api/"):
-        for dash in [text for text in document.findall(nodes.Text) if text == " -- "]:
+        for dash in [text for text in document.findall(nodes.Text) if text == " -- "]:  # Sphinx's own
             dash.parent.replace(dash, nodes.Text(" – "))
         return
     if app.env.docname.startswith("notebooks/"):
@@ -149,11 +149,12 @@ def escape_docstring(app, what, name, thing, options, lines):
     if what == "data":
         lines[:] = []  # a dict has no docstring of its own, only that of all dicts
         return
-    lines[:] = build_site.escaped("\n".join(lines)).split("\n")
+    lines[:] = build_site.escaped("\n".join(lines)).replace(" -> ", " → ").split("\n")
 
 
 def say_where_it_is_taught(app, what, name, thing, options, lines):
-    """Add the section that teaches a definition; napoleon has been there before."""
+    """Add the section that teaches a definition; napoleon has been there before, with its dashes."""
+    lines[:] = [line.replace("** -- ", "** – ") for line in lines]
     if name in SECTIONS:
         lines += ["", f":Taught in: :ref:`section-{SECTIONS[name].lower()}`"]
 
