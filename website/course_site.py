@@ -31,6 +31,7 @@ MODULES = {f"notebooks/{lesson.path.stem}": f"{build_site.extract.PACKAGE}.{less
 SECTIONS = {f"{build_site.extract.PACKAGE}.{lesson.module}.{name}": definition.section
             for lesson in LESSONS for definition in lesson.definitions for name in definition.names}
 SETUP = '"google.colab" in sys.modules and not Path("course")'  # in the cell that starts every notebook
+DRAWS = re.compile(r"^(figures|interactive)\.\w+\(", re.MULTILINE)
 SOLUTIONS = "notebooks/appendix-C-exercise-solutions"
 WIDE = 560  # pixels: a picture that is wider scrolls on a phone, rather than shrink until nobody can read it
 
@@ -51,7 +52,7 @@ def read_notebook(app, docname, source):
         opening = opening and not (cell["cell_type"] == "markdown" and re.search("^## ", text, re.MULTILINE))
         if cell["cell_type"] == "code" and SETUP in text:
             fold(cell, "Setup")
-        elif cell["cell_type"] == "code" and opening and re.search(r"^figures\.\w+\(", text, re.MULTILINE):
+        elif cell["cell_type"] == "code" and opening and DRAWS.search(text):
             fold(cell, "How this picture is drawn")
         for output in cell.get("outputs", []):
             for kind, metadata in output.get("metadata", {}).items():
