@@ -80,7 +80,7 @@ def road(steps, operations, alt, width=9.2):
 
     Args:
         steps: (title, detail) pairs; the detail is a live value and may have several lines.
-        operations: what stands on the arrows, one fewer.
+        operations: what stands on the arrows, one fewer; further lines stand below the arrow.
         alt: what one sees.
         width: in inches.
     """
@@ -97,7 +97,9 @@ def road(steps, operations, alt, width=9.2):
         x += box_width
         if number < len(operations):
             _arrow(axis, (x + 0.03, height / 2), (x + gaps[number] - 0.03, height / 2))
-            _write(axis, x + gaps[number] / 2, height / 2 + 0.07, operations[number], va="bottom")
+            above, _, below = operations[number].partition("\n")
+            _write(axis, x + gaps[number] / 2, height / 2 + 0.07, above, va="bottom")
+            _write(axis, x + gaps[number] / 2, height / 2 - 0.09, below, va="top")
             x += gaps[number]
     figures.show(figure, alt)
 
@@ -263,7 +265,7 @@ def _branch(axis, x, y, name, notes, shapes):
     _box(axis, part, y, 1.9, 0.5, f"{name}\n{notes[name]}", FRAME)
     if name == "attention":  # its three colours
         for place, colour in enumerate([figures.BLUE, figures.ORANGE, figures.GREEN]):
-            axis.add_patch(Rectangle((part + 1.72, y + 0.34 - 0.13 * place), 0.1, 0.1, facecolor=colour, zorder=4))
+            axis.add_patch(Rectangle((part + 1.4 + 0.14 * place, y + 0.31), 0.1, 0.1, facecolor=colour, zorder=4))
     _path(axis, [(part + 0.95, y + 0.5), (part + 0.95, up), (x + 0.16, up)])
     _write(axis, part + 0.87, up - 0.06, shapes.get(name, ""), ha="right", va="top")
     _write(axis, x + 0.6, up + 0.06, "add", va="bottom")
