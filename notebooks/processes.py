@@ -84,23 +84,26 @@ def road(steps, operations, alt, width=9.2):
         alt: what one sees.
         width: in inches.
     """
-    gaps = [max(0.4, _width(operation) + 0.24) for operation in operations]
-    box_width = (width - sum(gaps)) / len(steps)
+    gaps = [_width(operation) + 0.24 for operation in operations]
+    boxes = [max(_width(title, "bold"), _width(detail)) + 0.24 for title, detail in steps]
+    spare = max(0.0, width - sum(gaps) - sum(boxes)) / (len(gaps) + len(boxes))  # all grow by the same
     lines = max(detail.count("\n") + 1 for _, detail in steps)
     height = 0.5 + 0.19 * lines
-    figure, axis = _sheet(width, height)
+    figure, axis = _sheet(sum(gaps) + sum(boxes) + spare * (len(gaps) + len(boxes)), height)
     x = 0.0
     for number, (title, detail) in enumerate(steps):
-        _box(axis, x, 0, box_width, height, colour=FRAME)
-        _write(axis, x + box_width / 2, height - 0.17, title, weight="bold", zorder=4)
-        _write(axis, x + box_width / 2, (height - 0.28) / 2, detail, zorder=4)
-        x += box_width
+        wide = boxes[number] + spare
+        _box(axis, x, 0, wide, height, colour=FRAME)
+        _write(axis, x + wide / 2, height - 0.17, title, weight="bold", zorder=4)
+        _write(axis, x + wide / 2, (height - 0.28) / 2, detail, zorder=4)
+        x += wide
         if number < len(operations):
-            _arrow(axis, (x + 0.03, height / 2), (x + gaps[number] - 0.03, height / 2))
+            gap = gaps[number] + spare
+            _arrow(axis, (x + 0.03, height / 2), (x + gap - 0.03, height / 2))
             above, _, below = operations[number].partition("\n")
-            _write(axis, x + gaps[number] / 2, height / 2 + 0.07, above, va="bottom")
-            _write(axis, x + gaps[number] / 2, height / 2 - 0.09, below, va="top")
-            x += gaps[number]
+            _write(axis, x + gap / 2, height / 2 + 0.07, above, va="bottom")
+            _write(axis, x + gap / 2, height / 2 - 0.09, below, va="top")
+            x += gap
     figures.show(figure, alt)
 
 
@@ -179,7 +182,7 @@ def _draw_text(axis, left, y, column, texts, seen, new):
     if first:
         _write(axis, x, y + 0.14, "…", ha="left")
         x += 0.24
-    from_here = x
+    from_here = left if seen is None else x
     for place in range(first, len(texts)):
         last = place == len(texts) - 1
         if seen is not None and place == max(first, len(texts) - seen):
@@ -202,7 +205,8 @@ def _draw_chances(axis, left, top, column, bar_height, frame, name, bars):
             ranked[:bars]]
     if ranked[bars:]:
         hidden = any(token == frame.chosen for token, _ in ranked[bars:])
-        rows.append((f"{len(ranked) - bars:,} others", sum(p for _, p in ranked[bars:]), CHOSEN if hidden else TOKEN))
+        others = f"{len(ranked) - bars:,} other" + ("s" if len(ranked) - bars > 1 else "")
+        rows.append((others, sum(p for _, p in ranked[bars:]), CHOSEN if hidden else TOKEN))
     start, full = left + 1.06, column - 1.06 - 0.5
     for number, (label, p, colour) in enumerate(rows):
         y = top - (number + 0.5) * bar_height
@@ -233,7 +237,7 @@ def stream(notes, repeats, alt, shapes=None, whole=True):
         whole: draw embeddings, last norm and head as well, and not only a block.
     """
     shapes = {place: " × ".join(map(str, shape)) for place, shape in (shapes or {}).items()}
-    x, width, low, block = 1.2, 7.45, (1.75 if whole else 0.6), 3.2
+    x, width, low, block = 1.2, 7.55, (1.75 if whole else 0.6), 3.2
     top = low + block
     height = top + (2.05 if whole else 0.6)
     figure, axis = _sheet(width, height)
@@ -256,12 +260,12 @@ def stream(notes, repeats, alt, shapes=None, whole=True):
 
 def _branch(axis, x, y, name, notes, shapes):
     """Draw one branch of the stream: copy, layer norm, attention or feed forward, and the sum."""
-    norm, part, middle, up = x + 1.1, x + 3.55, y + 0.25, y + 1.05
+    norm, part, middle, up = x + 1.1, x + 3.65, y + 0.25, y + 1.05
     _arrow(axis, (x, middle), (norm - 0.02, middle))
     _write(axis, x + 0.6, middle + 0.06, "copy", va="bottom")
-    _box(axis, norm, y, 1.45, 0.5, f"layer norm\n{notes['layer norm']}", FRAME)
-    _arrow(axis, (norm + 1.47, middle), (part - 0.02, middle))
-    _write(axis, (norm + 1.45 + part) / 2, middle + 0.06, shapes.get("layer norm", ""), va="bottom")
+    _box(axis, norm, y, 1.55, 0.5, f"layer norm\n{notes['layer norm']}", FRAME)
+    _arrow(axis, (norm + 1.57, middle), (part - 0.02, middle))
+    _write(axis, (norm + 1.55 + part) / 2, middle + 0.06, shapes.get("layer norm", ""), va="bottom")
     _box(axis, part, y, 1.9, 0.5, f"{name}\n{notes[name]}", FRAME)
     if name == "attention":  # its three colours
         for place, colour in enumerate([figures.BLUE, figures.ORANGE, figures.GREEN]):
@@ -291,7 +295,7 @@ def _ends(axis, x, low, top, height, notes):
     _write(axis, x + 0.6, plus + 0.06, "add", va="bottom")
     _plus(axis, x, plus)
     _write(axis, x + 0.2, low - 0.2, "a vector for each token", ha="left", style="italic")
-    _box(axis, x - 0.725, top + 0.25, 1.45, 0.5, f"layer norm\n{notes['layer norm']}", FRAME)
+    _box(axis, x - 0.775, top + 0.25, 1.55, 0.5, f"layer norm\n{notes['layer norm']}", FRAME)
     _arrow(axis, (x, top + 0.77), (x, top + 0.98))
     _box(axis, x - 0.95, top + 1.0, 1.9, 0.5, f"output head\n{notes['output head']}", FRAME)
     _arrow(axis, (x, top + 1.52), (x, height - 0.23))
@@ -350,7 +354,10 @@ def normalising(values, mean, deviation, alt, width=7.4):
     for y, stage, name, size in zip(heights, stages, ["as they came", "shifted", "scaled"], sizes, strict=True):
         axis.plot([left - 0.15, right + 0.15], [y, y], color=DARK, linewidth=1)
         _write(axis, 0, y, name, ha="left", weight="bold")
-        _write(axis, right + 0.15, y + (0.2 if stage is not stages[-1] else -0.2), size, ha="right", style="italic")
+        if stage is stages[-1]:
+            _write(axis, left - 0.15, y - 0.21, size, ha="left", style="italic")
+        else:
+            _write(axis, right + 0.15, y + 0.2, size, ha="right", style="italic")
         _dots(axis, [at(value) for value in stage], y, [f"{value:.2f}".replace("-", "−") for value in stage])
     for number, operation in enumerate([f"− mean\n{mean:.2f}", f"÷ deviation\n{deviation:.2f}"]):
         y, below = heights[number], heights[number + 1]

@@ -75,7 +75,7 @@ def test_bars_are_to_one_scale_and_nothing_is_lost(draw):
     assert len(chance) == 9 + 10 and len(others) == 1 and len(chosen) == 2
     assert chance == pytest.approx([0.025 * full] * 9 + [0.05 * full] * 10)
     assert others + chosen[1:] == pytest.approx([0.025 * full, 0.5 * full])  # word19 is one of the others
-    assert {"1 others", "10 others", "0.75", "0.50"} <= set(texts(axes))
+    assert {"1 other", "10 others", "0.75", "0.50"} <= set(texts(axes))
 
 
 def test_a_frame_goes_on_from_the_one_before():
