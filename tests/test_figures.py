@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import figures
+import processes
 
 LINE = ([0, 1], [2, 3])
 DRAWINGS = {
@@ -18,6 +19,7 @@ DRAWINGS = {
     "points": lambda names: figures.points(torch.zeros(len(names), 2), names, names, "x", "y", "alt"),
     "regions": lambda names: figures.regions(torch.arange(3), torch.arange(3), torch.rand(3, 3),
                                              {name: torch.zeros(1, 2) for name in names}, "x", "y", "alt"),
+    "depths": lambda names: processes.depths({"title": {name: [1, 2] for name in names}}, "x", "y", "alt"),
     "arrows": lambda names: figures.arrows({name: (0, 1) for name in names}, "x", "y", "alt"),
 }
 MOST = {"points": 4, "regions": 4, "roofline": 9}
@@ -33,8 +35,8 @@ def test_nothing_is_left_out_of_a_figure(kind, monkeypatch):
     (figure,) = shown
     legends = [axis.get_legend() for axis in figure.axes] + figure.legends
     named = [text.get_text() for legend in legends if legend for text in legend.get_texts()]
-    if kind != "points":
-        assert set(names[:-1]) <= set(named)
+    named += [line for axis in figure.axes for text in axis.texts for line in text.get_text().splitlines()]
+    assert set(names[:-1]) <= set(named)
     with pytest.raises(ValueError, match=f"can tell {len(names) - 1} groups apart, got {len(names)}: group0, group1, "):
         DRAWINGS[kind](names)
 
