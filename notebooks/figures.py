@@ -16,6 +16,7 @@ One colour for one thing, in every notebook:
 - gradient: sky blue, dashed, because it runs backwards
 - several heads: the first in a light tint, the next in darker ones
 - masked: a blank cell
+- chosen, new, spoken of: black
 
 What is none of these, such as the lines of a comparison, takes the colours in the order of COLOURS.
 
@@ -32,12 +33,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
+from matplotlib.transforms import Bbox
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
-SKY, SLATE = "#56B4E9", "#767676"
+SKY, SLATE, DARK = "#56B4E9", "#767676", "#333333"
 QUERY, KEY, VALUE, TOKEN, POSITION, LOSS, GRADIENT = BLUE, ORANGE, GREEN, GREY, PURPLE, RED, SKY
 INK = {BLUE: "#005A8C", ORANGE: "#7A5200", GREEN: "#00664A", RED: "#A34700", PURPLE: "#8C3566", GREY: "#444444",
-       SKY: "#1B6390", SLATE: "#444444"}  # each colour, dark enough for text
+       SKY: "#1B6390", SLATE: "#444444", DARK: DARK}  # each colour, dark enough for text
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
 STYLES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 HATCHES = ["", "//", "..", "xx", "\\\\"]
@@ -109,8 +111,8 @@ def box(axis, x, y, width, height, text, colour, filled=False, size=NORMAL):
     """Draw one rounded box with text in its middle."""
     axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", linewidth=1.2,
                                   edgecolor=colour, facecolor=colour if filled else tint(colour, 0.1), clip_on=False))
-    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size,
-              color=readable(colour) if filled else "black", linespacing=1.35)
+    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center" if "\n" in text else "center_baseline",
+              fontsize=size, color=readable(colour) if filled else "black", linespacing=1.35)
 
 
 def arrow(axis, start, end, head=10):
@@ -160,6 +162,9 @@ def flow(steps, alt, operations=None, widest=8.4, gap=0.32, text=SMALL):
         elif row:
             axis.plot([before, before, middle, middle], [y - 0.34, y - 0.19, y - 0.19, y - 0.1], color="black",
                       linewidth=1)
+            name = operations[number - 1].replace("\n", " ") if operations else ""
+            axis.text((before + middle) / 2, y - 0.18, name, ha="center", va="center", fontsize=text,
+                      bbox={"facecolor": "white", "edgecolor": "white", "pad": 1})
             arrow(axis, (middle, y - 0.14), (middle, y - 0.02))
         before = middle
     show(figure, alt)
@@ -393,21 +398,56 @@ def histograms(groups, xlabel, alt, size=(3.6, 2.5), bins=40):
     show(figure, alt)
 
 
-def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0), text=SMALL):
-    """Draw 2-dimensional vectors as labelled points, one colour per group name in `groups`, both axes to one scale."""
+def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0), text=SMALL, links=()):
+    """Draw 2-dimensional vectors as labelled points, both axes to one scale.
+
+    Args:
+        vectors: (n, 2) tensor.
+        labels, groups: the text of each point, and the name of its group, which gives the colour.
+        xlabel, ylabel, alt, size, text: as for the other charts.
+        links: pairs of places in `labels`: a line goes from the first point to the second.
+    """
     figure, (axis,) = canvas(*size)
     looks = {name: {"color": colour, "marker": marker}
              for name, _, colour, marker in told_apart(dict.fromkeys(groups), COLOURS, MARKERS)}
-    for (x, y), label, group in zip(vectors.tolist(), labels, groups, strict=True):
+    for start, end in links:
+        axis.annotate("", vectors[end].tolist(), vectors[start].tolist(), arrowprops={
+            "arrowstyle": "->", "color": "#888888", "shrinkA": 4, "shrinkB": 5, "mutation_scale": 9})
+    for (x, y), group in zip(vectors.tolist(), groups, strict=True):
         axis.scatter(x, y, s=28, **looks[group])
-        axis.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=text)
     axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
-    axis.margins(0.22)
+    axis.margins(0.22 if len(labels) < 10 else 0.12)
     axis.set_aspect("equal")  # so that distances can be compared
     axis.tick_params(labelsize=text)
     _label(axis, xlabel, ylabel, legend=False, text=text)
+    figure.draw_without_rendering()  # now the places on the page are known
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    lines = [vectors[start] + share * (vectors[end] - vectors[start])
+             for start, end in links for share in (0.2, 0.4, 0.6, 0.8)]
+    taken = [Bbox.from_bounds(*(axis.transData.transform(place.tolist()) - 5), 10, 10) for place in [*vectors, *lines]]
+    for place, label in zip(vectors.tolist(), labels, strict=True):
+        taken.append(_label_point(axis, place, label, taken, text, renderer))
     show(figure, alt)
+
+
+def _label_point(axis, place, label, taken, size, renderer):
+    """Write a label beside a point, where it covers least of what is there, and return the box it takes."""
+    best = None
+    for dx, dy in [(1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1)]:
+        reach = 5 if dx and dy else 8
+        written = axis.annotate(label, place, xytext=(reach * dx, (reach - 1) * dy), textcoords="offset points",
+                                fontsize=size, ha=["center", "left", "right"][dx], va=["center", "bottom", "top"][dy])
+        extent = written.get_window_extent(renderer)
+        shared = [Bbox.intersection(extent, other) for other in taken]
+        covered = sum(part.width * part.height for part in shared if part is not None)
+        if best is None or covered < best[0]:
+            if best is not None:
+                best[1].remove()
+            best = covered, written, extent
+        else:
+            written.remove()
+    return best[2]
 
 
 def grad_graph(result, names, alt, width=1.12, height=0.62, gap=0.34):
