@@ -57,13 +57,13 @@ class Row:
         tokens: one text per box, or (text, width) for a box that is several columns wide.
         start: the column of the first box.
         colour: the boxes' colour.
-        marked: positions in `tokens` that are drawn filled.
+        marked: positions in `tokens` that are drawn filled, in black where the others are grey.
     """
 
     label: str
     tokens: list
     start: int = 0
-    colour: str = BLUE
+    colour: str = SLATE
     marked: tuple = ()
 
 
@@ -201,10 +201,11 @@ def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, t
     blank(axis, width, height)
     for number, (row, cells) in enumerate(zip(rows, spans, strict=True)):
         y, column = height - (number + 1) * row_height, row.start
-        axis.text(0, y + row_height / 2, row.label, ha="left", va="center", fontsize=text)
+        axis.text(0, y + row_height / 2, row.label, ha="left", va="center_baseline", fontsize=text)
         for position, (token, span) in enumerate(cells):
+            marked = position in row.marked
             box(axis, label_width + column * column_width + 0.02, y + 0.04, span * column_width - 0.04,
-                row_height - 0.08, token, row.colour, filled=position in row.marked, size=text)
+                row_height - 0.08, token, DARK if marked and row.colour == SLATE else row.colour, marked, text)
             column += span
     show(figure, alt)
 
@@ -224,7 +225,7 @@ def transformer(notes, repeats, alt, width=6.0, size=10):
     axis.add_patch(FancyBboxPatch((0.02, 1.42), 3.76, 2.98, boxstyle="round,pad=0,rounding_size=0.1", linewidth=1.2,
                                   linestyle="--", edgecolor="black", facecolor="none"))
     axis.text(3.7, 4.2, f"× {repeats}", ha="right", va="center", fontsize=size + 2, weight="bold")
-    for x, name, colour in [(0.02, "token embedding", TOKEN), (1.98, "position embedding", POSITION)]:
+    for x, name, colour in [(0.02, "token embedding", SLATE), (1.98, "position embedding", POSITION)]:
         box(axis, x, 0, 1.8, 0.6, name.replace(" ", "\n"), colour, size=size)
     axis.text(3.95, 0.3, f"{notes['token embedding']}\n{notes['position embedding']}", va="center", fontsize=size)
     for x in (0.92, 2.88):
@@ -246,7 +247,7 @@ def transformer(notes, repeats, alt, width=6.0, size=10):
     for start, end in [(1.52, 2.72), (2.93, 4.12)]:
         axis.plot([1.9, 0.5, 0.5], [start, start, end], color="black", linewidth=2.4)
         axis.annotate("", (1.78, end), (0.5, end), arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0,
-                                                              "shrinkB": 0, "mutation_scale": 12})
+                                                              "shrinkB": 0, "mutation_scale": 12, "linewidth": 2.4})
         axis.text(0.44, (start + end) / 2, "shortcut", fontsize=size, rotation=90, ha="right", va="center")
     axis.text(1.9, 5.87, "one score per vocabulary entry", ha="center", va="bottom", fontsize=size)
     show(figure, alt)
@@ -513,6 +514,7 @@ def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=
         axis.scatter(*points_of_group.T.numpy(), label=name, marker=marker, s=32, edgecolor="black", facecolor="white")
     _label(axis, xlabel, ylabel, legend=True)
     axis.get_legend().set(frame_on=True)  # on white: the colours below may be dark
+    axis.get_legend().get_frame().set_alpha(1)
     show(figure, alt)
 
 

@@ -20,7 +20,7 @@ def merges_learned(rows, examples, alt, letter=0.23, row_height=0.35):
     for word in examples:
         starts.append(starts[-1] + len(word) * letter + 0.3)
     figure, axis = sheet(starts[-1] - 0.25, 0.3 + len(rows) * row_height)
-    for x, text in [(0.05, "merge"), (bar_x, "how often, and the runner-up"), *zip(starts, examples, strict=False)]:
+    for x, text in [(0.05, "merge"), (bar_x, "how often it stands there"), *zip(starts, examples, strict=False)]:
         axis.text(x, 0.2, text, ha="left", va="baseline", fontsize=SMALL, weight="bold")
     for number, (pair, count, other, less, parts_of_examples) in enumerate(rows):
         y = 0.3 + number * row_height
@@ -32,7 +32,7 @@ def merges_learned(rows, examples, alt, letter=0.23, row_height=0.35):
             axis.text(x + width + 0.1, middle, sign, ha="center", va="center_baseline", fontsize=SMALL)
         length = bar * count / rows[0][1]
         axis.barh(middle, length, 0.2, left=bar_x, color=SLATE)
-        axis.text(bar_x + length + 0.06, middle, f"{count},  then {other[0]} {other[1]} {less}", ha="left",
+        axis.text(bar_x + length + 0.06, middle, f"{count}, beats {other[0]} {other[1]} {less}", ha="left",
                   va="center_baseline", fontsize=SMALL)
         for x, parts in zip(starts, parts_of_examples, strict=False):
             for part in parts:
@@ -69,7 +69,7 @@ def merge_choices(steps, candidates, alt, column=1.02):
             best = known and ids[i] == min(known)
             axis.plot([x - 0.32, x - 0.32, x + 0.32, x + 0.32], [y + height + at for at in (0.03, 0.09, 0.09, 0.03)],
                       color=DARK if best else "#999999", linewidth=2 if best else 0.9)
-            label = f"{part}{parts[i + 1]} {ids[i]}" if ids[i] is not None else f"no {part}{parts[i + 1]}"
+            label = f"{part}{parts[i + 1]} {ids[i]}" if ids[i] is not None else f"{part}{parts[i + 1]}: none"
             axis.text(x, y + height + 0.14, label, ha="center", va="top", fontsize=SMALL,
                       weight="bold" if best else "normal", color=DARK if best else INK[SLATE])
             if best:
