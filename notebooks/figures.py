@@ -12,15 +12,16 @@ One colour for one thing, in every notebook:
 - key: orange
 - value, and the context vector that is made of values: green
 - position: purple
-- loss, and the targets that it compares with: red
-- gradient: sky blue, dashed, because it runs backwards
+- probability of a next token: sky blue
+- loss, and the targets that it compares with: red; gradient: red, too, since it is the loss's, and dashed
 - several heads: the first in a light tint, the next in darker ones
 - masked: a blank cell
 - chosen, new, spoken of: black
 
 What is none of these, such as the lines of a comparison, takes the colours in the order of COLOURS.
 
-Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention) and `text_mechanisms.py`.
+Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens) and
+`processes.py` (what happens step by step).
 """
 
 import io
@@ -37,7 +38,7 @@ from matplotlib.transforms import Bbox
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
 SKY, SLATE, DARK = "#56B4E9", "#767676", "#333333"
-QUERY, KEY, VALUE, TOKEN, POSITION, LOSS, GRADIENT = BLUE, ORANGE, GREEN, GREY, PURPLE, RED, SKY
+QUERY, KEY, VALUE, TOKEN, POSITION, LOSS = BLUE, ORANGE, GREEN, GREY, PURPLE, RED
 INK = {BLUE: "#005A8C", ORANGE: "#7A5200", GREEN: "#00664A", RED: "#A34700", PURPLE: "#8C3566", GREY: "#444444",
        SKY: "#1B6390", SLATE: "#444444", DARK: DARK}  # each colour, dark enough for text
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
@@ -207,49 +208,6 @@ def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, t
             box(axis, label_width + column * column_width + 0.02, y + 0.04, span * column_width - 0.04,
                 row_height - 0.08, token, DARK if marked and row.colour == SLATE else row.colour, marked, text)
             column += span
-    show(figure, alt)
-
-
-def transformer(notes, repeats, alt, width=6.0, size=10):
-    """Draw a GPT from the bottom up: two embeddings that are added, a block with its two shortcuts, norm and head.
-
-    Args:
-        notes: {part: text beside it} for token embedding, position embedding, layer norm, attention, feed forward and
-            output head.
-        repeats: how many blocks there are.
-        alt: what one sees.
-        width, size: of the picture in inches, and of the text in points.
-    """
-    figure, (axis,) = canvas(width, 6.1)
-    blank(axis, width, 6.1)
-    axis.add_patch(FancyBboxPatch((0.02, 1.42), 3.76, 2.98, boxstyle="round,pad=0,rounding_size=0.1", linewidth=1.2,
-                                  linestyle="--", edgecolor="black", facecolor="none"))
-    axis.text(3.7, 4.2, f"× {repeats}", ha="right", va="center", fontsize=size + 2, weight="bold")
-    for x, name, colour in [(0.02, "token embedding", SLATE), (1.98, "position embedding", POSITION)]:
-        box(axis, x, 0, 1.8, 0.6, name.replace(" ", "\n"), colour, size=size)
-    axis.text(3.95, 0.3, f"{notes['token embedding']}\n{notes['position embedding']}", va="center", fontsize=size)
-    for x in (0.92, 2.88):
-        axis.plot([x, x], [0.6, 1.0], color="black", linewidth=1)
-        arrow(axis, (x, 1.0), (1.9 + (0.12 if x > 1.9 else -0.12), 1.0))
-    parts = [(1.62, "layer norm"), (2.12, "attention"), (3.02, "layer norm"), (3.52, "feed forward"),
-             (4.62, "layer norm"), (5.2, "output head")]
-    colours = {"attention": QUERY, "feed forward": "black"}
-    for y, name in parts:
-        label = "final layer norm" if y == 4.62 else name
-        box(axis, 0.95, y, 1.9, 0.36, label, colours.get(name, SLATE), size=size)
-        axis.text(3.95, y + 0.18, notes[name], va="center", fontsize=size)
-    for start, end in [(1.12, 1.62), (1.98, 2.12), (2.48, 2.6), (2.84, 3.02), (3.38, 3.52), (3.88, 4.0), (4.24, 4.62),
-                       (4.98, 5.2), (5.56, 5.84)]:
-        arrow(axis, (1.9, start), (1.9, end), head=8)
-    for y in (1.0, 2.72, 4.12):
-        axis.add_patch(Circle((1.9, y), 0.12, facecolor="white", edgecolor="black", linewidth=1.2))
-        axis.text(1.9, y, "+", ha="center", va="center", fontsize=size + 1)
-    for start, end in [(1.52, 2.72), (2.93, 4.12)]:
-        axis.plot([1.9, 0.5, 0.5], [start, start, end], color="black", linewidth=2.4)
-        axis.annotate("", (1.78, end), (0.5, end), arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 0,
-                                                              "shrinkB": 0, "mutation_scale": 12, "linewidth": 2.4})
-        axis.text(0.44, (start + end) / 2, "shortcut", fontsize=size, rotation=90, ha="right", va="center")
-    axis.text(1.9, 5.87, "one score per vocabulary entry", ha="center", va="bottom", fontsize=size)
     show(figure, alt)
 
 

@@ -1,7 +1,7 @@
 """Pictures of what happens step by step: to a text, to a token's vector, to a loss, to the odds of the next word.
 
 They are drawn by the means of figures.py, in its colours, and name each operation on its arrow. A token is grey, a
-probability sky blue, what was chosen orange, a target and its loss vermilion, a position purple.
+probability sky blue, what was chosen black, a target and its loss vermilion, a position purple.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ except ImportError:
 
 TEXT = 10  # points
 DARK, FRAME = "#444444", "#777777"  # lines and arrows, and around boxes
-TOKEN, CHANCE, CHOSEN, LOSS, POSITION = figures.GREY, "#56B4E9", figures.ORANGE, figures.RED, figures.PURPLE
+TOKEN, CHANCE, CHOSEN, LOSS, POSITION = figures.GREY, figures.SKY, figures.DARK, figures.RED, figures.PURPLE
 
 
 @cache
@@ -39,11 +39,11 @@ def _write(axis, x, y, text, ha="center", va=None, **keywords):
 
 
 def _box(axis, x, y, width, height, text="", colour=DARK, strong=False):
-    """Draw a rounded box in a pale shade of a colour, or a strong one, with dark text in it."""
+    """Draw a rounded box in a pale shade of a colour, or in the colour itself, with a text that stands out."""
     axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", linewidth=1.2,
                                   edgecolor=DARK if strong else colour, facecolor=colour + ("" if strong else "22"),
                                   zorder=3))
-    _write(axis, x + width / 2, y + height / 2, text, zorder=4)
+    _write(axis, x + width / 2, y + height / 2, text, zorder=4, color=figures.readable(colour) if strong else "black")
 
 
 def _arrow(axis, start, end, colour=DARK, width=1.3, curve=0.0, zorder=2):
@@ -73,38 +73,6 @@ def _number(p):
     if p < 0.005:
         return f"{p:.4f}" if p >= 0.00005 else "< 0.0001" if p > 0 else "0"
     return f"{p:.3f}" if 0.995 <= p < 0.9995 else f"{p:.2f}"
-
-
-def road(steps, operations, alt, width=9.2):
-    """Draw things as a row of boxes, and on the arrows between them what makes each from the one before.
-
-    Args:
-        steps: (title, detail) pairs; the detail is a live value and may have several lines.
-        operations: what stands on the arrows, one fewer; further lines stand below the arrow.
-        alt: what one sees.
-        width: in inches.
-    """
-    gaps = [_width(operation) + 0.24 for operation in operations]
-    boxes = [max(_width(title, "bold"), _width(detail)) + 0.24 for title, detail in steps]
-    spare = max(0.0, width - sum(gaps) - sum(boxes)) / (len(gaps) + len(boxes))  # all grow by the same
-    lines = max(detail.count("\n") + 1 for _, detail in steps)
-    height = 0.5 + 0.19 * lines
-    figure, axis = _sheet(sum(gaps) + sum(boxes) + spare * (len(gaps) + len(boxes)), height)
-    x = 0.0
-    for number, (title, detail) in enumerate(steps):
-        wide = boxes[number] + spare
-        _box(axis, x, 0, wide, height, colour=FRAME)
-        _write(axis, x + wide / 2, height - 0.17, title, weight="bold", zorder=4)
-        _write(axis, x + wide / 2, (height - 0.28) / 2, detail, zorder=4)
-        x += wide
-        if number < len(operations):
-            gap = gaps[number] + spare
-            _arrow(axis, (x + 0.03, height / 2), (x + gap - 0.03, height / 2))
-            above, _, below = operations[number].partition("\n")
-            _write(axis, x + gap / 2, height / 2 + 0.07, above, va="bottom")
-            _write(axis, x + gap / 2, height / 2 - 0.09, below, va="top")
-            x += gap
-    figures.show(figure, alt)
 
 
 @dataclass

@@ -17,7 +17,6 @@ NOTES = dict.fromkeys(["token embedding", "position embedding", "layer norm", "a
                        "output head"], "38,597,376 parameters")
 LOGITS = torch.tensor([[1.0, 2.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]])
 PICTURES = {
-    "road": lambda: processes.road([("story", "20,479\ncharacters"), ("tokens", "4,649")], ["cut\nch. 2"], "alt"),
     "next_token_loop": lambda: processes.next_token_loop(FRAMES, "model", ["all", "softmax", "draw"], "alt", seen=1),
     "stream": lambda: processes.stream(NOTES, 12, "alt"),
     "block": lambda: processes.stream(NOTES, 12, "alt", {"stream": (2, 4, 768), "attention": (2, 4, 768)}, whole=False),
