@@ -188,6 +188,9 @@ def dot_products(query, others, alt, name="word", colour=TOKEN, size=2.3):
             vector(axis, at(zero), at(end), line, 2.4)
             x, y = at(end)
             axis.text(x, y - 0.1, text, ha="center", va="bottom", fontsize=SMALL, color=ink, weight="bold")
+        if score:
+            x, y = at(shadow / 2)
+            axis.text(x + 0.14, y + 0.1, "shadow", ha="left", va="top", fontsize=SMALL, color=INK[colour])
         terms = " + ".join(f"{number(a, 0)} · {f'({number(b, 0)})' if b < 0 else number(b, 0)}"
                            for a, b in zip(query.tolist(), other.tolist(), strict=True))
         axis.text(left + size / 2, height + 0.46, f"{terms} = {number(score, 0)}", ha="center", va="center",
