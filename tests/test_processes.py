@@ -64,7 +64,8 @@ def test_letters_are_large_and_black(name, draw):
     for axis in draw(PICTURES[name]):
         for text in axis.findobj(Text):
             if text.get_text():
-                assert text.get_fontsize() >= 10 and text.get_color() == "black", text
+                assert text.get_fontsize() >= 10, text
+                assert text.get_color() in ("black", figures.readable(processes.CHOSEN)), text
 
 
 def test_bars_are_to_one_scale_and_nothing_is_lost(draw):
