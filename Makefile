@@ -41,10 +41,12 @@ check-site: .venv/.tests
 test: .venv/.tests
 	$(BIN)/python tools/check.py --all
 
-# For authors: chapters/, previous_chapters.py and the README's picture anew from the notebooks; all stored outputs anew.
+# For authors: chapters/, previous_chapters.py and the README's picture anew from the notebooks, and in these the script
+# of the pictures that respond; all stored outputs anew.
 extract: .venv/.course
 	$(BIN)/python tools/extract.py
 	$(BIN)/python tools/cover.py
+	$(BIN)/python tools/pictures.py
 
 refresh: .venv/.course
 	$(HEADLESS) $(OFFLINE) $(BIN)/python tools/run.py --save notebooks/*.ipynb

@@ -21,7 +21,7 @@ One colour for one thing, in every notebook:
 What is none of these, such as the lines of a comparison, takes the colours in the order of COLOURS.
 
 Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens) and
-`processes.py` (what happens step by step).
+`processes.py` (what happens step by step); those that respond to the reader are in `interactive.py`.
 """
 
 import io
@@ -38,9 +38,10 @@ from matplotlib.transforms import Bbox
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
 SKY, SLATE, DARK = "#56B4E9", "#767676", "#333333"
-QUERY, KEY, VALUE, TOKEN, POSITION, LOSS = BLUE, ORANGE, GREEN, GREY, PURPLE, RED
+QUERY, KEY, VALUE, TOKEN, POSITION, LOSS, CHANCE = BLUE, ORANGE, GREEN, GREY, PURPLE, RED, SKY
 INK = {BLUE: "#005A8C", ORANGE: "#7A5200", GREEN: "#00664A", RED: "#A34700", PURPLE: "#8C3566", GREY: "#444444",
        SKY: "#1B6390", SLATE: "#444444", DARK: DARK}  # each colour, dark enough for text
+EDGE = "#555555"  # around pale colours
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
 STYLES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 HATCHES = ["", "//", "..", "xx", "\\\\"]
@@ -68,15 +69,20 @@ class Row:
     marked: tuple = ()
 
 
-def show(figure, alt):
-    """Display a figure as a PNG with its alternative text."""
+def picture(figure):
+    """Return a figure as the bytes of a PNG, and its width on the page in pixels."""
     buffer = io.BytesIO()
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.savefig(buffer, format="png", dpi=2 * PIXELS_PER_INCH, bbox_inches="tight", pad_inches=0.05,
                    facecolor="white", metadata={"Software": None})
-    extent = figure.get_tightbbox(renderer)
-    metadata = {"image/png": {"alt": alt, "width": round(extent.width * PIXELS_PER_INCH)}}
-    display({"image/png": buffer.getvalue(), "text/plain": alt}, raw=True, metadata=metadata)
+    return buffer.getvalue(), round(figure.get_tightbbox(renderer).width * PIXELS_PER_INCH)
+
+
+def show(figure, alt):
+    """Display a figure as a PNG with its alternative text."""
+    png, width = picture(figure)
+    metadata = {"image/png": {"alt": alt, "width": width}}
+    display({"image/png": png, "text/plain": alt}, raw=True, metadata=metadata)
 
 
 def canvas(width, height, columns=1, **keywords):
