@@ -7,8 +7,7 @@
 
 // The colours of figures.py: one colour for one thing.
 const QUERY = "#0072B2", KEY = "#E69F00", VALUE = "#009E73", TOKEN = "#BBBBBB", LOSS = "#D55E00", CHANCE = "#56B4E9",
-      CHOSEN = "#333333",
-      POSITION = "#CC79A7", EDGE = "#555555";
+      CHOSEN = "#333333", POSITION = "#CC79A7", EDGE = "#555555";
 const SVG = "http://www.w3.org/2000/svg";
 const kinds = {};
 
