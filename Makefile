@@ -1,6 +1,6 @@
 # make lab    open the notebooks in JupyterLab
 # make chat   talk to the model of appendix H in the terminal
-# make chat-page  the same in a web page on this computer
+# make chat-page   the same in a web page on this computer
 # make run    execute the chapters from top to bottom, keep the executed copies in build/
 # make html   build the website of the course: build/html/index.html, which opens from disk
 # make check  re-check in minutes, for a change in progress: style, extraction, quick tests, chapters 1 to 4

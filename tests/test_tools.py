@@ -297,7 +297,7 @@ def test_make_refuses_a_python_that_does_not_work_in_one_sentence(tmp_path, vers
 
 def test_what_our_code_imports_is_named_and_pinned():
     """The peers that the tools compare with, and what reads the weights without TensorFlow, are the tests' packages."""
-    lists = ("requirements.txt", "tests/requirements.txt", "website/requirements.txt")
+    lists = ("requirements.txt", "chat-page.txt", "tests/requirements.txt", "website/requirements.txt")
     pinned = {name: version for file in lists
               for name, version in re.findall(r"^([\w-]+)==(.+)$", (ROOT / file).read_text(encoding="utf-8"), re.M)}
     files = [path for folder in (".", "tools", "notebooks", "chapters", "website")
