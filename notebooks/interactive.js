@@ -41,6 +41,8 @@ button:disabled { color: #595959; cursor: default }
 .before { border-right: 2px dashed #000 }
 .cut { background: repeating-linear-gradient(45deg, #fff 0 4px, #ccc 4px 8px) }
 .word { overflow: hidden; text-overflow: ellipsis; white-space: pre }
+.stage { text-align: center; padding: 8px }
+.model { border: 2px solid ${EDGE}; border-radius: 6px; padding: 40px; max-width: 300px; margin: 0 auto }
 .says { margin: 10px 0 0; padding: 6px 10px; background: #f2f2f2; min-height: 3em }
 .note { margin: 4px 0 }
 svg { display: block; overflow: visible }
@@ -631,7 +633,8 @@ kinds.loop = (card, data) => {
     lines.replaceChildren();
     chosen = null;
     if (phase && step) showStep(step, phase);
-    else if (step) add(lines, "p", {class: "note"}, "↓  into the model");
+    else if (step) for (const part of ["↓", "the model", "↓  a probability for every word: press Next"])
+      add(lines, "div", {class: part === "the model" ? "stage model" : "stage"}, part);
     says.textContent = say(words, step, phase, at);
   }
 
@@ -640,8 +643,8 @@ kinds.loop = (card, data) => {
     const entries = step.count > step.top.length ? [...step.top, [`${plural(step.count - step.top.length, "other")}`, step.others]] : step.top;
     entries.forEach(([word, share], i) => {
       const line = add(lines, "div", {class: "line"}), hit = phase === 2 && (i < names.length ? word === drawn : !names.includes(drawn));
-      line.style.gridTemplateColumns = "96px 1fr 60px";
-      const label = add(line, "span", {class: "word"}, word);
+      line.style.gridTemplateColumns = "110px 1fr 46px";
+      const label = add(line, "span", {class: "word"}, hit && i >= names.length ? `others: ${drawn}` : word);
       bar(line, Math.min(1, share / Math.max(most, step.others)), hit ? CHOSEN : i < names.length ? CHANCE : TOKEN);
       add(line, "span", {class: "number"}, fixed(3)(share));
       if (hit) { label.style.fontWeight = "bold"; chosen = label; }

@@ -3,6 +3,7 @@
 The numbers that a picture shows after a move are compared with what the course's own functions compute.
 """
 
+import base64
 import json
 import math
 import re
@@ -16,6 +17,7 @@ import figures
 import interactive
 import pictures
 import previous_chapters as course
+import run
 from conftest import ROOT
 from extract import notebook_paths
 
@@ -157,6 +159,25 @@ def test_the_comparison_of_notebooks_leaves_out_script_and_still_picture_only(bu
                         r'<img alt="[^"]+" width="\d+" src="data:image/png;base64,">\n<p>[^<]+</p>\n</div>\n'
                         "<script></script>", page)
     assert '"ids":[40,367,2885' in page
+
+
+def test_a_new_script_gets_into_stored_outputs(bundle, tmp_path, monkeypatch):
+    path = tmp_path / "a.ipynb"
+    data, metadata = bundle("rope")
+    data["image/png"] = base64.b64encode(data["image/png"]).decode()
+    cell = nbformat.v4.new_code_cell("interactive.rope(...)", outputs=[nbformat.v4.new_output(
+        "display_data", data=data, metadata=metadata)])
+    run.write(nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_markdown_cell("text")]), path)
+    before = path.read_bytes()
+    pictures.main(tmp_path)
+    assert path.read_bytes() == before
+    longer = tmp_path / "interactive.js"
+    longer.write_text(interactive.SCRIPT.read_text(encoding="utf-8").replace("// kind: start\n", r"// kind: start"
+                                                                             "\n// \\1 new\n"), encoding="utf-8")
+    monkeypatch.setattr(interactive, "SCRIPT", longer)
+    pictures.main(tmp_path)
+    ((_, kind, script),) = pictures.stored(nbformat.read(path, as_version=4))
+    assert kind == "rope" and script == interactive.script("rope") and "\\1 new" in script
 
 
 # From here on in headless Chromium.

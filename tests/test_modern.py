@@ -14,6 +14,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import chat as chat_program
+import next_words
 import previous_chapters as course
 import trained_heads
 from conftest import ROOT
@@ -436,6 +437,26 @@ def test_the_kept_heads_are_those_of_the_model(smollm2):
         for row, stored in zip(ours["weights"], theirs["weights"], strict=True):
             assert row == pytest.approx(stored, abs=0.0015)
             assert sum(stored) == pytest.approx(1, abs=0.01)
+
+
+def test_the_kept_next_words_are_those_of_the_model(smollm2):
+    """Chapter 5 and appendix H draw the file's numbers."""
+    kept = json.loads(next_words.FILE.read_text(encoding="utf-8"))
+    found = next_words.next_words(*smollm2)
+    assert all(kept[key] == found[key] for key in ("model", "start"))
+    for ours, theirs in zip(found["beginnings"].values(), kept["beginnings"].values(), strict=True):
+        assert ours["text"] == theirs["text"]
+        assert set(ours["words"]) == set(theirs["words"])  # two that are nearly equal may change places
+        assert ours["logits"] == pytest.approx(theirs["logits"], abs=0.02)
+        assert [count for count, _ in ours["tail"]] == [count for count, _ in theirs["tail"]]
+        assert [logit for _, logit in ours["tail"]] == pytest.approx([logit for _, logit in theirs["tail"]], abs=0.02)
+    for name, steps in found["ways"].items():
+        for ours, theirs in zip(steps, kept["ways"][name], strict=True):
+            assert ours["drawn"][0] == theirs["drawn"][0] and ours["dice"] == theirs["dice"]
+            for key in ("others", "from", "to"):
+                assert ours[key] == pytest.approx(theirs[key], abs=0.002)
+            shares = [[share for _, share in step["top"]] for step in (ours, theirs)]
+            assert shares[0] == pytest.approx(shares[1], abs=0.002)
 
 
 def test_the_questions_have_four_different_answers():
