@@ -27,10 +27,10 @@ legend { padding: 0; margin-bottom: 2px }
   white-space: pre }
 .vector { display: inline-flex; gap: 2px }
 .vector .chip { border: 0; padding: 1px 3px }
-label.chip { cursor: pointer }
-label.chip input { position: absolute; opacity: 0; margin: 0 }
-label.chip:has(:checked) { background: ${QUERY}; color: #fff }
-:focus-visible, label.chip:has(:focus-visible) { outline: 3px solid #000; outline-offset: 2px }
+.pick { display: inline-flex; cursor: pointer }
+.pick input { position: absolute; opacity: 0; margin: 0 }
+.pick input:checked + .chip { background: ${QUERY}; color: #fff }
+:focus-visible, .pick input:focus-visible + .chip { outline: 3px solid #000; outline-offset: 2px }
 button { font: inherit; color: #000; background: #eee; border: 1px solid ${EDGE}; border-radius: 4px; padding: 3px 10px;
   cursor: pointer }
 button:disabled { color: #595959; cursor: default }
@@ -100,11 +100,11 @@ function choice(parent, name, texts, start, changed) {
   const group = add(parent, "fieldset");
   add(group, "legend", {}, name);
   const boxes = texts.map((text, i) => {
-    const label = add(group, "label", {class: "chip"}, text);
+    const label = add(group, "label", {class: "pick"});
     const input = add(label, "input", {type: "radio", name, "aria-label": text});
     input.checked = i === start;
     input.addEventListener("change", () => { control.value = i; changed(); });
-    return label;
+    return add(label, "span", {class: "chip"}, text);
   });
   const control = {value: start, boxes, group};
   return control;
@@ -506,8 +506,20 @@ kinds.rope = (card, data) => {
                          `${at(x - .2 * ux + .1 * uy, y - .2 * uy - .1 * ux)}Z`, fill: colour});
   }
 
+  let last = null, note = "";
+
+  // What the last move did to the score; a new width of the page is no move.
+  function compare(at, gap, score) {
+    if (last && (last.at !== at || last.gap !== gap)) {
+      const same = Math.abs(score - last.score) < 5e-4;
+      note = same ? " The last move did not change the score." : ` Before the last move it was ${fixed(3)(last.score)}.`;
+    }
+    last = {at, gap, score};
+  }
+
   function redraw() {
     const at = place.value, gap = distance.value, now = scores(at, gap), score = sum(now);
+    compare(at, gap, score);
     circles.replaceChildren();
     for (const i of range(pairs)) {
       const cell = add(circles, "div"), svg = add(cell, "svg", {width: 128, height: 128, "aria-hidden": "true"});
@@ -535,7 +547,7 @@ kinds.rope = (card, data) => {
     line(all.map((value, d) => [d, value]), POSITION);
     add(svg, "circle", {cx: px(gap), cy: py(score), r: 6, fill: POSITION, stroke: "#000"});
     says.textContent = `Key (orange) at place ${at}, query (blue) at place ${at + gap}, distance ${gap}: score ` +
-      `${now.map(fixed(2)).join(" + ").replaceAll("+ -", "− ")} = ${fixed(3)(score)}. Dashed: the arrows at place 0.`;
+      `${now.map(fixed(2)).join(" + ").replaceAll("+ -", "− ")} = ${fixed(3)(score)}.${note} Dashed: the arrows at place 0.`;
   }
   onWidth(card, redraw);
   redraw();

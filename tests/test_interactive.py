@@ -304,7 +304,7 @@ def test_the_keyboard_alone_reaches_and_moves_everything(kind, picture):
             break
         kind_of, name = shown.look('root => [root.activeElement.type, root.activeElement.ariaLabel '
                                    '?? root.activeElement.textContent]')
-        mark = 'root => getComputedStyle(root.activeElement.closest("label.chip") ?? root.activeElement)'
+        mark = 'root => getComputedStyle(root.activeElement.closest(".pick")?.lastChild ?? root.activeElement)'
         assert shown.look(f"{mark}.outlineStyle") == "solid" and shown.look(f"{mark}.outlineWidth") == "3px"
         reached.add(name)
         before, was = shown.says(), shown.look(STATE)
@@ -435,10 +435,16 @@ def test_rope_scores_depend_on_the_distance_only(picture):
         return (q * k).sum().item()
 
     shown = picture("rope")
+    shown.page.keyboard.press("Tab")
+    shown.page.keyboard.press("ArrowRight")
+    assert "The last move did not change the score." in shown.says()
+    shown.page.keyboard.press("Tab")
+    shown.page.keyboard.press("ArrowRight")
+    assert f"Before the last move it was {score(6, 2):.3f}." in shown.says()
     for place, distance in [(5, 7), (60, 7), (0, 40), (33, 40)]:
         shown.move("place of the key", str(place))
         said = shown.move("distance of the query from it", str(distance))
-        assert float(re.search(r"= (-?[\d.]+)\.", said)[1]) == pytest.approx(score(place, distance), abs=2e-3)
+        assert float(re.search(r"= (-?\d+\.\d+)", said)[1]) == pytest.approx(score(place, distance), abs=2e-3)
         assert score(place, distance) == pytest.approx(score(0, distance), abs=1e-4)
 
 
