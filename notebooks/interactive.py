@@ -12,7 +12,6 @@ nbval can compare it; tools/nbval.cfg leaves out the PNG and the script in it.
 
 import base64
 import html
-import io
 import itertools
 import json
 import math
@@ -23,7 +22,6 @@ from pathlib import Path
 from IPython.display import display
 from matplotlib.patches import Circle, PathPatch, Rectangle
 from matplotlib.path import Path as Outline
-from PIL import Image
 
 import figures
 from figures import CHANCE, DARK, EDGE, KEY, LOSS, QUERY, TOKEN
@@ -43,16 +41,14 @@ def script(kind):
 def show(kind, data, figure, alt):
     """Display a picture of a kind with its data; `figure` is the still picture."""
     png, width = figures.picture(figure)
-    small = io.BytesIO()  # it is stored twice: 64 colours are enough
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     values = html.escape(json.dumps(data, ensure_ascii=False, separators=(",", ":")), quote=False).replace("'", "&#39;")
     fragment = (
         f"<div class=\"llm-picture\" data-kind=\"{kind}\" data-values='{values}'>\n"
         f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,'
-        f'{base64.b64encode(small.getvalue()).decode()}">\n<p>{HINT}</p>\n</div>\n'
+        f'{base64.b64encode(png).decode()}">\n<p>{HINT}</p>\n</div>\n'
         f"<script>\n{script(kind)}</script>"
     )
-    display({"text/html": fragment, "image/png": small.getvalue(), "text/plain": alt}, raw=True,
+    display({"text/html": fragment, "image/png": png, "text/plain": alt}, raw=True,
             metadata={"image/png": {"alt": alt, "width": width}})
 
 

@@ -20,7 +20,7 @@ except ImportError:
 
 TEXT = 10  # points
 DARK, FRAME = "#444444", "#777777"  # lines and arrows, and around boxes
-TOKEN, CHANCE, CHOSEN, LOSS, POSITION = figures.GREY, figures.SKY, figures.DARK, figures.RED, figures.PURPLE
+TOKEN, CHANCE, CHOSEN, LOSS, POSITION = figures.TOKEN, figures.CHANCE, figures.CHOSEN, figures.LOSS, figures.POSITION
 
 
 @cache

@@ -140,7 +140,7 @@ def test_a_rounding_difference_does_not_change_a_fragment(bundle):
 def test_one_thing_has_one_colour():
     script = interactive.SCRIPT.read_text(encoding="utf-8")
     colours = dict(re.findall(r'\b([A-Z]+) = "(#[0-9A-F]{6}|#[0-9a-f]{6})"', script))
-    assert len(colours) == 8
+    assert len(colours) == 9
     assert colours == {name: getattr(figures, name) for name in colours}
 
 

@@ -304,7 +304,7 @@ def test_what_our_code_imports_is_named_and_pinned():
              for path in (ROOT / folder).glob("*.py")]
     ours = {"chapters", "notebooks", *(path.stem for path in files)}
     imported = {module.split(".")[0].lower() for path in files
-                for module in re.findall(r"^\s*(?:import|from) ([\w.]+)(?: import|$| as)",
+                for module in re.findall(r"^\s*(?:import|from) (\w[\w.]*)(?: import|$| as)",
                                          path.read_text(encoding="utf-8"), re.M)}
     assert imported - {name.lower() for name in sys.stdlib_module_names} - ours <= pinned.keys()
     for package, version in pinned.items():
