@@ -1,7 +1,8 @@
 # make lab    open the notebooks in JupyterLab
 # make chat   talk to the model of appendix H in the terminal
-# make chat-page  the same in a web page on this computer
+# make chat-page   the same in a web page on this computer
 # make run    execute the chapters from top to bottom, keep the executed copies in build/
+# make html   build the website of the course: build/html/index.html, which opens from disk
 # make check  re-check in minutes, for a change in progress: style, extraction, quick tests, chapters 1 to 4
 # make test   re-check everything: style, extraction, tests, and the stored outputs of every notebook
 # Each sets itself up in .venv first; a second call finds it and starts at once.
@@ -13,7 +14,7 @@ HEADLESS := TQDM_DISABLE=1
 # The stored outputs are those of a machine without OpenAI's weights: no address to fetch them from, none kept.
 OFFLINE := GPT2_MIRROR=none GPT2_MODELS_DIR=$(CURDIR)/build/none
 
-.PHONY: lab chat chat-page run check test extract refresh clean
+.PHONY: lab chat chat-page run html check check-site test extract refresh clean
 
 lab: .venv/.course
 	$(BIN)/jupyter lab notebooks
@@ -27,8 +28,15 @@ chat-page: .venv/.chat-page
 run: .venv/.course
 	$(HEADLESS) $(BIN)/python tools/run.py
 
+html: .venv/.website
+	$(BIN)/python website/build_site.py
+
 check: .venv/.tests
 	$(BIN)/python tools/check.py
+
+# Part of `make test`: the website in a headless Chromium, if there is one.
+check-site: .venv/.tests
+	$(BIN)/python -m pytest -p tools.times tests/test_website.py
 
 test: .venv/.tests
 	$(BIN)/python tools/check.py --all
@@ -60,6 +68,10 @@ clean:
 	$(BIN)/pip install -r chat-page.txt
 	touch $@
 
-.venv/.tests: .venv/.course tests/requirements.txt chat-page.txt
+.venv/.website: .venv/.course website/requirements.txt
+	$(BIN)/pip install -r website/requirements.txt
+	touch $@
+
+.venv/.tests: .venv/.course tests/requirements.txt chat-page.txt website/requirements.txt
 	$(BIN)/pip install -r tests/requirements.txt
 	touch $@

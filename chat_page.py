@@ -13,6 +13,8 @@ import html
 import os
 import re
 import sys
+import time
+from collections import defaultdict
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"  # it asks its own page whether it is there
@@ -21,7 +23,6 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(f"chat_page.py: {error.name} is missing: run `pip install -r chat-page.txt`, or `make chat-page`")
 import torch
-from starlette.middleware import Middleware
 
 from chat import parse
 from previous_chapters import Chat, load_smollm2
@@ -30,8 +31,6 @@ HOST = "127.0.0.1"
 # Whatever a message may hold, the browser fetches from this address only.
 POLICY = ("default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
           "img-src 'self' data: blob:; font-src 'self' data:")
-
-
 STYLE = """
 .gradio-container { width: 100%; max-width: 860px !important; margin: auto; }
 #head { align-items: center; flex-wrap: nowrap; }
@@ -59,7 +58,7 @@ class OnlyFromHere:
 
 
 class Visitor:
-    """What the server keeps for one tab.
+    """What the program keeps for one tab, until it is closed: a conversation's cache can take hundreds of megabytes.
 
     Attributes:
         chat: its conversation, None before the first message. A new conversation is a new object, so that an answer
@@ -78,12 +77,13 @@ def sentence(text):
 
 
 def shown(role, text):
-    """Return a message for the page, which takes Markdown: an answer with its lists and code, a question as typed."""
+    """Return a message for the page, which takes Markdown: a question as typed; an answer without images and HTML."""
     if role == "user":
         text = re.sub(r"[!-/:-@\[-`{-~]", lambda found: f"&#{ord(found[0])};", text.expandtabs(4))
         text = re.sub("(?m)(?<= ) |^ ", "&nbsp;", text)
     else:
-        text = re.sub(r"(```.*?(?:```|\Z)|`[^`\n]*`)|<", lambda found: found[1] or "&lt;", text, flags=re.DOTALL)
+        code_or_forbidden = r"(?s)(```.*?(?:```|\Z)|`[^`\n]*`)|<|!(?=\[)"
+        text = re.sub(code_or_forbidden, lambda found: found[1] or f"&#{ord(found[0])};", text)
     return {"role": role, "content": text}
 
 
@@ -92,11 +92,12 @@ def conversation(chat):
     return [shown(message["role"], message["content"]) for message in chat.messages[1:]]
 
 
-def build(model, tokenizer, options):
-    """Return the page."""
+def build(model, tokenizer, options, visitors):
+    """Return the page; `visitors` is a dict from Gradio's name of a tab to a `Visitor`, and makes those it lacks."""
 
-    def answer(visitor, text, system):
+    def answer(text, system, request: gr.Request):
         """Yield the page while the answer to a message grows."""
+        visitor = visitors[request.session_hash]
         if not text.strip():
             yield {note: sentence("write a message first")}
             return
@@ -126,11 +127,15 @@ def build(model, tokenizer, options):
             problem = problem or "there is no answer"
         yield {messages: conversation(visitor.chat), box: gr.Textbox(**idle), note: sentence(problem)}
 
-    def stop(visitor):
-        visitor.stopped = True
+    def stop(request: gr.Request):
+        visitors[request.session_hash].stopped = True
 
-    def begin(visitor, system):
+    def leave(request: gr.Request):
+        visitors.pop(request.session_hash, Visitor()).stopped = True
+
+    def begin(system, request: gr.Request):
         """Begin a new conversation; an answer that is being written ends."""
+        visitor = visitors[request.session_hash]
         try:
             visitor.chat = Chat(model, tokenizer, system, options.temperature)
         except ValueError as error:
@@ -138,7 +143,6 @@ def build(model, tokenizer, options):
         return {messages: [], note: sentence("")}
 
     with gr.Blocks(title="SmolLM2", fill_height=True) as page:
-        visitor = gr.State(Visitor())
         with gr.Row(elem_id="head"):
             gr.Markdown("# SmolLM2")
             new = gr.Button("New conversation", size="md", scale=0, min_width=180)
@@ -150,10 +154,12 @@ def build(model, tokenizer, options):
         with gr.Accordion("What the model is told about itself", open=False):
             system = gr.Textbox(options.system, show_label=False, label="System text", lines=2, max_lines=8,
                                 info="The next new conversation begins with it.")
-        box.submit(answer, [visitor, box, system], [messages, box, note], concurrency_limit=1, show_progress="minimal")
-        box.stop(stop, visitor, queue=False, show_progress="hidden")
-        gr.on([new.click, messages.clear], begin, [visitor, system], [messages, note], queue=False,
+        box.submit(answer, [box, system], [messages, box, note], concurrency_limit=1, show_progress="minimal",
+                   show_progress_on=messages)
+        box.stop(stop, queue=False, show_progress="hidden")
+        gr.on([new.click, messages.clear], begin, system, [messages, note], queue=False,
               show_progress="hidden")
+        page.unload(leave)
     return page
 
 
@@ -172,18 +178,28 @@ def main(arguments=None):
         return 1
     torch.manual_seed(options.seed)
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])
-    theme.set(block_info_text_color="*neutral_500", input_placeholder_color="*neutral_500")
-    page = build(model, tokenizer, options)
+    theme.set(block_info_text_color="*neutral_500", input_placeholder_color="*neutral_500",
+              input_placeholder_color_dark="*neutral_400")
+    visitors = defaultdict(Visitor)
+    page = build(model, tokenizer, options, visitors)
     try:
         page.launch(server_name=HOST, server_port=options.port, share=False, ssr_mode=False, run_history=False,
-                    footer_links=[], app_kwargs={"middleware": [Middleware(OnlyFromHere)]}, css=STYLE, theme=theme,
+                    footer_links=[], app_kwargs={"middleware": [(OnlyFromHere, (), {})]}, css=STYLE, theme=theme,
                     quiet=True, prevent_thread_lock=True)
     except OSError:
         wanted = "no port from 7860 on is" if options.port is None else f"port {options.port} is not"
         print(f"chat_page.py: {wanted} free; name another by --port", file=sys.stderr)
         return 1
     print(f"SmolLM2 is at {page.local_url} (Ctrl-C ends it)", flush=True)
-    page.block_thread()
+    try:
+        while True:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        print()
+    for visitor in visitors.values():
+        visitor.stopped = True
+    time.sleep(0.5)  # answers end; the server would wait for them for seconds
+    page.close(verbose=False)
     return 0
 
 

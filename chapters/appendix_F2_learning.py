@@ -114,7 +114,7 @@ class WrittenOutOptimizer(torch.optim.Optimizer):
     def step(self, closure=None):
         """Change each parameter once; return the closure's loss if there is one, computed before."""
         loss = None
-        if closure is not None:
+        if closure is not None:  # a function that computes the loss and its gradients
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
@@ -141,7 +141,7 @@ class SGD(WrittenOutOptimizer):
 
     def update(self, p, grad, state, group):
         """See `WrittenOutOptimizer.update`."""
-        p.add_(self.decayed(p, grad, group), alpha=-group["lr"])
+        p.add_(self.decayed(p, grad, group), alpha=-group["lr"])  # adds alpha times the other
 
 
 class Momentum(WrittenOutOptimizer):
@@ -170,8 +170,8 @@ class AdaGrad(WrittenOutOptimizer):
         grad = self.decayed(p, grad, group)
         if not state:
             state["sum"] = torch.zeros_like(p)
-        state["sum"].addcmul_(grad, grad)
-        p.addcdiv_(grad, state["sum"].sqrt().add_(group["eps"]), value=-group["lr"])
+        state["sum"].addcmul_(grad, grad)  # adds the product
+        p.addcdiv_(grad, state["sum"].sqrt().add_(group["eps"]), value=-group["lr"])  # adds value times the quotient
 
 
 class RMSProp(WrittenOutOptimizer):
@@ -209,7 +209,7 @@ class Adam(WrittenOutOptimizer):
             state.update(step=0, exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
         state["step"] += 1
         beta1, beta2 = group["betas"]
-        state["exp_avg"].lerp_(grad, 1 - beta1)
+        state["exp_avg"].lerp_(grad, 1 - beta1)  # goes this share of the way to grad
         state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
         correction1, correction2 = 1 - beta1 ** state["step"], 1 - beta2 ** state["step"]
         root = (state["exp_avg_sq"].sqrt() / correction2**0.5).add_(group["eps"])

@@ -139,20 +139,19 @@ def train_model_simple(model, train_loader, val_loader, optimizer, device, num_e
 
 
 def plot_losses(epochs_seen, tokens_seen, train_losses, val_losses):
-    """Plot training and validation losses over the epochs, in the style of the course's figures.
+    """Plot training and validation losses over the epochs, with the lowest validation loss marked.
 
     Args:
         epochs_seen, tokens_seen, train_losses, val_losses: sequences of the same length, one entry per evaluation.
     """
-    from notebooks import figures  # only here: whoever imports this module to train a model need not load it
+    from notebooks import processes  # only here: whoever imports this module to train a model need not load it
 
     gap = float(val_losses[-1] - train_losses[-1])
-    starts = f"The training loss starts at {train_losses[0]:.1f}, the validation loss at {val_losses[0]:.1f}"
-    figures.curves(
-        epochs_seen, {"training": train_losses, "validation": val_losses}, size=(5.6, 3.0),
-        xlabel=f"epochs ({int(tokens_seen[-1]):,} tokens seen)", ylabel="loss",
-        alt=f"{starts}; in the end the {'validation' if gap > 0 else 'training'} loss is about {abs(gap):.0f} higher.",
-    )
+    alt = (f"The training loss starts at {train_losses[0]:.1f}, the validation loss at {val_losses[0]:.1f}; in the end "
+           f"the {'validation' if gap > 0 else 'training'} loss is about {abs(gap):.0f} higher.")
+    if min(val_losses) < val_losses[-1]:
+        alt += " A dot marks the lowest validation loss, and a shade what comes after it."
+    processes.losses(epochs_seen, train_losses, val_losses, f"epochs ({int(tokens_seen[-1]):,} tokens seen)", alt)
 
 
 # 5.3.1 · Temperature

@@ -2,40 +2,51 @@
 
 Every function displays one figure and takes `alt`, a sentence that says what one sees: it is stored with the picture
 for readers who cannot see it, and as the cell's text output. Colours are Okabe and Ito's, which colour-blind readers
-can tell apart; lines differ in style as well. interactive.py draws the pictures that respond to the reader.
+can tell apart; lines differ in style as well. No text is smaller than 10 points on the page, and every text has a
+contrast of at least 4.5 to what is behind it.
 
-One thing has one colour, in every notebook:
+One colour for one thing, in every notebook:
 
-    QUERY     blue        what a token asks
-    KEY       orange      what it is found by; and what is chosen or new, such as the word that was drawn
-    VALUE     green       what it hands on, and the context vector that comes of it
-    TOKEN     grey        a token, an input; what is not meant at the moment
-    POSITION  purple      where a token stands, and what depends on it only
-    WEIGHT    sky blue    what a softmax gives: attention weights, probabilities
-    LOSS      vermilion   a target, and the loss that measures how far from it the model is
-    GRADIENT  yellow      which way a weight is to move, always with a dark edge
+- token, and its vector: grey, with black text
+- query, and what comes of it, scores and attention weights: blue
+- key: orange
+- value, and the context vector that is made of values: green
+- position: purple
+- probability of a next token: sky blue
+- loss, and the targets that it compares with: red; gradient: red, too, since it is the loss's, and dashed
+- several heads: the first in a light tint, the next in darker ones
+- masked: a blank cell
+- chosen, new, spoken of: black
 
-Text is black or nearly so: of these colours only blue is dark enough to be read in, or to carry white text.
+What is none of these, such as the lines of a comparison, takes the colours in the order of COLOURS.
+
+Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens) and
+`processes.py` (what happens step by step); those that respond to the reader are in `interactive.py`.
 """
 
 import io
 import re
 from dataclasses import dataclass
 
+import numpy as np
 from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
+from matplotlib.transforms import Bbox
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
-SKY, YELLOW = "#56B4E9", "#F0E442"
-QUERY, KEY, VALUE, TOKEN, POSITION, WEIGHT, LOSS, GRADIENT = BLUE, ORANGE, GREEN, GREY, PURPLE, SKY, RED, YELLOW
+SKY, SLATE, DARK = "#56B4E9", "#767676", "#333333"
+QUERY, KEY, VALUE, TOKEN, POSITION, LOSS, CHANCE, CHOSEN = BLUE, ORANGE, GREEN, GREY, PURPLE, RED, SKY, DARK
+INK = {BLUE: "#005A8C", ORANGE: "#7A5200", GREEN: "#00664A", RED: "#A34700", PURPLE: "#8C3566", GREY: "#444444",
+       SKY: "#1B6390", SLATE: "#444444", DARK: DARK}  # each colour, dark enough for text
 EDGE = "#555555"  # around pale colours
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
 STYLES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 HATCHES = ["", "//", "..", "xx", "\\\\"]
 MARKERS = ["o", "s", "^", "D"]
-SMALL, NORMAL = 8, 9  # font sizes in points
+SMALL, NORMAL = 10, 10  # font sizes in points
 PIXELS_PER_INCH = 96  # on the page; the stored picture has twice as many, for sharp text
 
 
@@ -48,13 +59,13 @@ class Row:
         tokens: one text per box, or (text, width) for a box that is several columns wide.
         start: the column of the first box.
         colour: the boxes' colour.
-        marked: positions in `tokens` that are drawn filled.
+        marked: positions in `tokens` that are drawn filled, in black where the others are grey.
     """
 
     label: str
     tokens: list
     start: int = 0
-    colour: str = BLUE
+    colour: str = SLATE
     marked: tuple = ()
 
 
@@ -84,12 +95,31 @@ def canvas(width, height, columns=1, **keywords):
     return figure, axes
 
 
+def contrast(first, second):
+    """Return the contrast of two colours as the web's guidelines define it: 1 for equal ones, 21 for black on white."""
+    lights = []
+    for colour in (first, second):
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+        lights.append(0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2])
+    return (max(lights) + 0.05) / (min(lights) + 0.05)
+
+
+def readable(background):
+    """Return the colour for text on a background, black or white: one of them has a contrast of at least 4.5."""
+    return max(["black", "white"], key=lambda colour: contrast(colour, background))
+
+
+def tint(colour, strength):
+    """Return a colour mixed with white: strength 0 is white, 1 the colour itself."""
+    return to_hex([1 - strength * (1 - part) for part in to_rgb(colour)])
+
+
 def box(axis, x, y, width, height, text, colour, filled=False, size=NORMAL):
     """Draw one rounded box with text in its middle."""
     axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", linewidth=1.2,
-                                  edgecolor=colour, facecolor=colour if filled else colour + "18"))
-    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=size,
-              color="white" if filled else "black", linespacing=1.35)
+                                  edgecolor=colour, facecolor=colour if filled else tint(colour, 0.1), clip_on=False))
+    axis.text(x + width / 2, y + height / 2, text, ha="center", va="center" if "\n" in text else "center_baseline",
+              fontsize=size, color=readable(colour) if filled else "black", linespacing=1.35)
 
 
 def arrow(axis, start, end, head=10):
@@ -104,28 +134,62 @@ def blank(axis, width, height):
     axis.axis("off")
 
 
-def flow(steps, alt, width=9.2, height=1.15, gap=0.32, text=SMALL):
-    """Draw steps as a row of boxes joined by arrows, left to right.
+def flow(steps, alt, operations=None, widest=8.4, gap=0.32, text=SMALL):
+    """Draw steps as boxes joined by arrows, left to right, in two rows if one would be too wide for a page.
 
     Args:
         steps: (title, detail) pairs; the detail is a live value, such as a shape, and may have several lines.
         alt: what one sees.
-        width, height, gap: of the whole row, and between two boxes, in inches.
-        text: the size of the details in points.
+        operations: what happens on each arrow, one text less than there are steps.
+        widest, gap: of a row, and between two boxes, in inches.
+        text: the size of the text in points.
     """
-    box_width = (width + gap) / len(steps) - gap
-    figure, (axis,) = canvas(width, height)
-    blank(axis, width, height)
+    line = 1.3 * text / 72
+    widths = [max(text_width(title, text, weight="bold"), text_width(detail, text)) + 0.2 for title, detail in steps]
+    gaps = [0.0, *(max(gap, text_width(name, text) + 0.14) for name in operations or [""] * (len(steps) - 1))]
+    per_row = len(steps) if sum(widths) + sum(gaps) <= widest else -(-len(steps) // 2)
+    height = (1 + max(detail.count("\n") + 1 for _, detail in steps)) * line + 0.3
+    starts = range(0, len(steps), per_row)
+    width = max(sum(widths[i : i + per_row]) + sum(gaps[i + 1 : i + per_row]) for i in starts)
+    figure, axis = sheet(width, len(starts) * height + (len(starts) - 1) * 0.34)
+    before = 0.0  # the middle of the box before
     for number, (title, detail) in enumerate(steps):
-        x = number * (box_width + gap)
-        middle = x + box_width / 2
-        box(axis, x, 0, box_width, height, "", COLOURS[number % len(COLOURS)])
-        axis.text(middle, height - 0.12, title, ha="center", va="top", fontsize=max(NORMAL, text), weight="bold")
-        axis.text(middle, (height - 0.3) / 2, detail, ha="center", va="center", fontsize=text, family="monospace",
-                  linespacing=1.3)
-        if number:
-            arrow(axis, (x - gap + 0.03, height / 2), (x - 0.03, height / 2))
+        row, column = divmod(number, per_row)
+        first = row * per_row
+        x, y = sum(widths[first:number]) + sum(gaps[first + 1 : number + 1]), row * (height + 0.34)
+        middle = x + widths[number] / 2
+        box(axis, x, y, widths[number], height, "", SLATE)
+        axis.text(middle, y + 0.08, title, ha="center", va="top", fontsize=text, weight="bold")
+        axis.text(middle, y + (height + line + 0.08) / 2, detail, ha="center", va="center", fontsize=text,
+                  linespacing=1.25)
+        if column:
+            arrow(axis, (x - gaps[number] + 0.03, y + height / 2), (x - 0.03, y + height / 2))
+            axis.text(x - gaps[number] / 2, y + height / 2 - 0.06, operations[number - 1] if operations else "",
+                      ha="center", va="bottom", fontsize=text)
+        elif row:
+            axis.plot([before, before, middle, middle], [y - 0.34, y - 0.19, y - 0.19, y - 0.1], color="black",
+                      linewidth=1)
+            name = operations[number - 1].replace("\n", " ") if operations else ""
+            axis.text((before + middle) / 2, y - 0.18, name, ha="center", va="center", fontsize=text,
+                      bbox={"facecolor": "white", "edgecolor": "white", "pad": 1})
+            arrow(axis, (middle, y - 0.14), (middle, y - 0.02))
+        before = middle
     show(figure, alt)
+
+
+def text_width(text, size, **looks):
+    """Return how wide a text is, in inches."""
+    figure = Figure()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    return figure.text(0, 0, text, fontsize=size, **looks).get_window_extent(renderer).width / figure.dpi
+
+
+def sheet(width, height):
+    """Return a figure and an axis to draw on: one unit is an inch, and y grows downwards from the upper edge."""
+    figure = Figure(figsize=(width, height))
+    axis = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axis.axis("off")
+    return figure, axis
 
 
 def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, text=SMALL):
@@ -144,60 +208,18 @@ def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, t
     blank(axis, width, height)
     for number, (row, cells) in enumerate(zip(rows, spans, strict=True)):
         y, column = height - (number + 1) * row_height, row.start
-        axis.text(0, y + row_height / 2, row.label, ha="left", va="center", fontsize=text)
+        axis.text(0, y + row_height / 2, row.label, ha="left", va="center_baseline", fontsize=text)
         for position, (token, span) in enumerate(cells):
+            marked = position in row.marked
             box(axis, label_width + column * column_width + 0.02, y + 0.04, span * column_width - 0.04,
-                row_height - 0.08, token, row.colour, filled=position in row.marked, size=text)
+                row_height - 0.08, token, DARK if marked and row.colour == SLATE else row.colour, marked, text)
             column += span
-    show(figure, alt)
-
-
-def transformer(notes, repeats, alt, width=6.0, size=10):
-    """Draw a GPT from the bottom up: two embeddings that are added, a block with its two shortcuts, norm and head.
-
-    Args:
-        notes: {part: text beside it} for token embedding, position embedding, layer norm, attention, feed forward and
-            output head.
-        repeats: how many blocks there are.
-        alt: what one sees.
-        width, size: of the picture in inches, and of the text in points.
-    """
-    figure, (axis,) = canvas(width, 6.1)
-    blank(axis, width, 6.1)
-    axis.add_patch(FancyBboxPatch((0.02, 1.42), 3.76, 2.98, boxstyle="round,pad=0,rounding_size=0.1", linewidth=1.2,
-                                  linestyle="--", edgecolor="black", facecolor="none"))
-    axis.text(3.7, 4.2, f"× {repeats}", ha="right", va="center", fontsize=size + 2, weight="bold")
-    for x, name in [(0.02, "token embedding"), (1.98, "position embedding")]:
-        box(axis, x, 0, 1.8, 0.6, name.replace(" ", "\n"), BLUE, size=size)
-    axis.text(3.95, 0.3, f"{notes['token embedding']}\n{notes['position embedding']}", va="center", fontsize=size)
-    for x in (0.92, 2.88):
-        axis.plot([x, x], [0.6, 1.0], color="black", linewidth=1)
-        arrow(axis, (x, 1.0), (1.9 + (0.12 if x > 1.9 else -0.12), 1.0))
-    parts = [(1.62, "layer norm"), (2.12, "attention"), (3.02, "layer norm"), (3.52, "feed forward"),
-             (4.62, "layer norm"), (5.2, "output head")]
-    colours = {"attention": ORANGE, "feed forward": GREEN}
-    for y, name in parts:
-        label = "final layer norm" if y == 4.62 else name
-        box(axis, 0.95, y, 1.9, 0.36, label, colours.get(name, BLUE), size=size)
-        axis.text(3.95, y + 0.18, notes[name], va="center", fontsize=size)
-    for start, end in [(1.12, 1.62), (1.98, 2.12), (2.48, 2.6), (2.84, 3.02), (3.38, 3.52), (3.88, 4.0), (4.24, 4.62),
-                       (4.98, 5.2), (5.56, 5.84)]:
-        arrow(axis, (1.9, start), (1.9, end), head=8)
-    for y in (1.0, 2.72, 4.12):
-        axis.add_patch(Circle((1.9, y), 0.12, facecolor="white", edgecolor="black", linewidth=1.2))
-        axis.text(1.9, y, "+", ha="center", va="center", fontsize=size + 1)
-    for start, end in [(1.52, 2.72), (2.93, 4.12)]:
-        axis.plot([1.9, 0.5, 0.5], [start, start, end], color=RED, linewidth=1.6)
-        axis.annotate("", (1.78, end), (0.5, end), arrowprops={"arrowstyle": "-|>", "color": RED, "shrinkA": 0,
-                                                              "shrinkB": 0, "mutation_scale": 10})
-        axis.text(0.44, (start + end) / 2, "shortcut", color=RED, fontsize=size, rotation=90, ha="right", va="center")
-    axis.text(1.9, 5.87, "one score per vocabulary entry", ha="center", va="bottom", fontsize=size)
     show(figure, alt)
 
 
 def heatmaps(matrices, alt, titles=None, rows=None, columns=None, digits=2, cell=0.5, colour_map="Blues", ylabel=None,
              xlabel=None, limits=None, text=SMALL):
-    """Draw matrices side by side as coloured cells; `digits=None` leaves the numbers out.
+    """Draw matrices side by side as coloured cells; NaN is a blank cell, and `digits=None` leaves the numbers out.
 
     Args:
         matrices: 2-dimensional tensors, (rows, columns) each.
@@ -216,7 +238,7 @@ def heatmaps(matrices, alt, titles=None, rows=None, columns=None, digits=2, cell
                           width_ratios=[matrix.shape[1] for matrix in matrices])
     for axis, matrix, title, names in zip(axes, matrices, titles, rows, strict=True):
         values = matrix.detach().float().cpu().numpy()
-        low, high = limits or (values.min(), values.max())
+        low, high = limits or (np.nanmin(values), np.nanmax(values))
         image = axis.imshow(values, cmap=colour_map, vmin=low, vmax=high, aspect="equal")
         axis.spines[:].set_visible(False)
         axis.tick_params(length=0)
@@ -232,13 +254,12 @@ def heatmaps(matrices, alt, titles=None, rows=None, columns=None, digits=2, cell
 
 
 def _write_values(axis, image, values, digits):
-    """Write each number into its cell, in white where the cell is dark."""
+    """Write each number into its cell, in white where the cell is dark, and nothing where it is NaN."""
     for row, numbers in enumerate(values):
         for column, value in enumerate(numbers):
-            red, green, blue, _ = image.cmap(image.norm(value))
-            dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5  # the luminance that the eye sees
-            axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=SMALL - 1,
-                      color="white" if dark else "black")
+            if not np.isnan(value):
+                axis.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=SMALL,
+                          color=readable(image.cmap(image.norm(value))))
 
 
 def curves(x, ys, xlabel, ylabel, alt, size=(3.6, 2.5), logx=False, logy=False, marks=False):
@@ -342,21 +363,56 @@ def histograms(groups, xlabel, alt, size=(3.6, 2.5), bins=40):
     show(figure, alt)
 
 
-def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0), text=SMALL):
-    """Draw 2-dimensional vectors as labelled points, one colour per group name in `groups`, both axes to one scale."""
+def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0), text=SMALL, links=()):
+    """Draw 2-dimensional vectors as labelled points, both axes to one scale.
+
+    Args:
+        vectors: (n, 2) tensor.
+        labels, groups: the text of each point, and the name of its group, which gives the colour.
+        xlabel, ylabel, alt, size, text: as for the other charts.
+        links: pairs of places in `labels`: a line goes from the first point to the second.
+    """
     figure, (axis,) = canvas(*size)
     looks = {name: {"color": colour, "marker": marker}
              for name, _, colour, marker in told_apart(dict.fromkeys(groups), COLOURS, MARKERS)}
-    for (x, y), label, group in zip(vectors.tolist(), labels, groups, strict=True):
+    for start, end in links:
+        axis.annotate("", vectors[end].tolist(), vectors[start].tolist(), arrowprops={
+            "arrowstyle": "->", "color": "#888888", "shrinkA": 4, "shrinkB": 5, "mutation_scale": 9})
+    for (x, y), group in zip(vectors.tolist(), groups, strict=True):
         axis.scatter(x, y, s=28, **looks[group])
-        axis.annotate(label, (x, y), xytext=(5, 4), textcoords="offset points", fontsize=text)
     axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
-    axis.margins(0.22)
+    axis.margins(0.22 if len(labels) < 10 else 0.12)
     axis.set_aspect("equal")  # so that distances can be compared
     axis.tick_params(labelsize=text)
     _label(axis, xlabel, ylabel, legend=False, text=text)
+    figure.draw_without_rendering()  # now the places on the page are known
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    lines = [vectors[start] + share * (vectors[end] - vectors[start])
+             for start, end in links for share in (0.2, 0.4, 0.6, 0.8)]
+    taken = [Bbox.from_bounds(*(axis.transData.transform(place.tolist()) - 5), 10, 10) for place in [*vectors, *lines]]
+    for place, label in zip(vectors.tolist(), labels, strict=True):
+        taken.append(_label_point(axis, place, label, taken, text, renderer))
     show(figure, alt)
+
+
+def _label_point(axis, place, label, taken, size, renderer):
+    """Write a label beside a point, where it covers least of what is there, and return the box it takes."""
+    best = None
+    for dx, dy in [(1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1)]:
+        reach = 5 if dx and dy else 8
+        written = axis.annotate(label, place, xytext=(reach * dx, (reach - 1) * dy), textcoords="offset points",
+                                fontsize=size, ha=["center", "left", "right"][dx], va=["center", "bottom", "top"][dy])
+        extent = written.get_window_extent(renderer)
+        shared = [Bbox.intersection(extent, other) for other in taken]
+        covered = sum(part.width * part.height for part in shared if part is not None)
+        if best is None or covered < best[0]:
+            if best is not None:
+                best[1].remove()
+            best = covered, written, extent
+        else:
+            written.remove()
+    return best[2]
 
 
 def grad_graph(result, names, alt, width=1.12, height=0.62, gap=0.34):
@@ -422,6 +478,7 @@ def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=
         axis.scatter(*points_of_group.T.numpy(), label=name, marker=marker, s=32, edgecolor="black", facecolor="white")
     _label(axis, xlabel, ylabel, legend=True)
     axis.get_legend().set(frame_on=True)  # on white: the colours below may be dark
+    axis.get_legend().get_frame().set_alpha(1)
     show(figure, alt)
 
 

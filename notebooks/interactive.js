@@ -6,8 +6,8 @@
 "use strict";
 
 // The colours of figures.py: one colour for one thing.
-const QUERY = "#0072B2", KEY = "#E69F00", VALUE = "#009E73", TOKEN = "#BBBBBB", LOSS = "#D55E00", WEIGHT = "#56B4E9",
-      POSITION = "#CC79A7", EDGE = "#555555";
+const QUERY = "#0072B2", KEY = "#E69F00", VALUE = "#009E73", TOKEN = "#BBBBBB", LOSS = "#D55E00", CHANCE = "#56B4E9",
+      CHOSEN = "#333333", POSITION = "#CC79A7", EDGE = "#555555";
 const SVG = "http://www.w3.org/2000/svg";
 const kinds = {};
 
@@ -220,7 +220,7 @@ kinds.sampling = (card, data) => {
     lines.replaceChildren();
     for (let i = 0; i < named; i++) {
       const line = addLine(data.words[i]);
-      bar(line, kept[i].number ? final[i] : scaled[i], kept[i].number ? WEIGHT : "cut", first[i]);
+      bar(line, kept[i].number ? final[i] : scaled[i], kept[i].number ? CHANCE : "cut", first[i]);
       add(line, "span", {class: "number"}, kept[i].number ? fixed(4)(final[i]) : `cut by ${kept[i].rule}`);
     }
     const left = sum(kept.map(item => item.number));
@@ -284,7 +284,7 @@ kinds.attention = (card, data) => {
       add(line, "span", {class: "word"}, name).style.fontWeight = i === word.value ? "bold" : "";
       chips(line, data.keys[i], KEY);
       add(line, "span", {class: "number"}, shown(scores[i]));
-      bar(line, weights[i], WEIGHT, 1 / data.words.length);
+      bar(line, weights[i], QUERY, 1 / data.words.length);
       add(line, "span", {class: "number"}, shown(weights[i]));
     }));
     const most = weights.indexOf(Math.max(...weights)), least = weights.indexOf(Math.min(...weights));
@@ -480,7 +480,9 @@ kinds.merges = (card, data) => {
     text.replaceChildren();
     for (const piece of pieces) {
       const isNew = newest && piece === newest[0] + newest[1];
-      add(text, "span", {class: "chip"}, piece).style.background = isNew ? KEY : [...piece].length > 1 ? TOKEN : "#fff";
+      const chip = add(text, "span", {class: "chip"}, piece);
+      chip.style.background = isNew ? CHOSEN : [...piece].length > 1 ? TOKEN : "#fff";
+      if (isNew) chip.style.color = "#fff";
     }
     lines.replaceChildren();
     add(lines, "p", {class: "note"}, next ? "The most frequent pairs of neighbours; the first will be merged:" : "");
@@ -488,7 +490,7 @@ kinds.merges = (card, data) => {
       const line = add(lines, "div", {class: "line"});
       line.style.gridTemplateColumns = "96px 1fr 56px";
       add(line, "span", {class: "word"}, `${left} + ${right}`);
-      bar(line, count / data.steps[0][0][2], left === next[0] && right === next[1] ? KEY : TOKEN);
+      bar(line, count / data.steps[0][0][2], left === next[0] && right === next[1] ? CHOSEN : TOKEN);
       add(line, "span", {class: "number"}, count.toLocaleString("en"));
     }
     const total = data.totals[done.value], share = Math.round(100 * total / data.totals[0]);
@@ -678,7 +680,7 @@ kinds.loop = (card, data) => {
       const hit = phase === 2 && (i < names.length ? word === drawn : !names.includes(drawn));
       line.style.gridTemplateColumns = "110px 1fr 46px";
       const label = add(line, "span", {class: "word"}, hit && i >= names.length ? `others: ${drawn}` : word);
-      bar(line, Math.min(1, share / Math.max(most, step.others)), hit ? KEY : i < names.length ? WEIGHT : TOKEN);
+      bar(line, Math.min(1, share / Math.max(most, step.others)), hit ? CHOSEN : i < names.length ? CHANCE : TOKEN);
       add(line, "span", {class: "number"}, fixed(3)(share));
       if (hit) { label.style.fontWeight = "bold"; chosen = label; }
     });
@@ -691,11 +693,11 @@ kinds.loop = (card, data) => {
     let x = 0;
     for (const [i, [, share]] of entries.entries()) {
       add(svg, "rect", {x: x * width, y: 4, width: Math.max(0, share * width), height: 20, stroke: EDGE,
-                        fill: i < step.top.length ? WEIGHT : TOKEN});
+                        fill: i < step.top.length ? CHANCE : TOKEN});
       x += share;
     }
     add(svg, "rect", {x: step.from * width, y: 4, width: Math.max(2, (step.to - step.from) * width), height: 20,
-                      fill: KEY, stroke: "#000"});
+                      fill: CHOSEN, stroke: "#000"});
     add(svg, "path", {d: `M${step.dice * width} 22l-7 16h14Z`, fill: "#000"});
     const anchor = step.dice < 0.2 ? "start" : step.dice > 0.8 ? "end" : "middle";
     add(svg, "text", {x: step.dice * width, y: 55, "text-anchor": anchor}, `dice: ${fixed(3)(step.dice)}`);

@@ -12,7 +12,6 @@ nbval can compare it; tools/nbval.cfg leaves out the PNG and the script in it.
 
 import base64
 import html
-import io
 import itertools
 import json
 import math
@@ -23,10 +22,9 @@ from pathlib import Path
 from IPython.display import display
 from matplotlib.patches import Circle, PathPatch, Rectangle
 from matplotlib.path import Path as Outline
-from PIL import Image
 
 import figures
-from figures import EDGE, KEY, LOSS, QUERY, TOKEN, WEIGHT
+from figures import CHANCE, DARK, EDGE, KEY, LOSS, QUERY, TOKEN
 
 SCRIPT = Path(__file__).with_name("interactive.js")
 HINT = "Run the cell, and this picture responds to you."
@@ -43,16 +41,14 @@ def script(kind):
 def show(kind, data, figure, alt):
     """Display a picture of a kind with its data; `figure` is the still picture."""
     png, width = figures.picture(figure)
-    small = io.BytesIO()  # it is stored twice: 64 colours are enough
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(small, "png", optimize=True)
     values = html.escape(json.dumps(data, ensure_ascii=False, separators=(",", ":")), quote=False).replace("'", "&#39;")
     fragment = (
         f"<div class=\"llm-picture\" data-kind=\"{kind}\" data-values='{values}'>\n"
         f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,'
-        f'{base64.b64encode(small.getvalue()).decode()}">\n<p>{HINT}</p>\n</div>\n'
+        f'{base64.b64encode(png).decode()}">\n<p>{HINT}</p>\n</div>\n'
         f"<script>\n{script(kind)}</script>"
     )
-    display({"text/html": fragment, "image/png": small.getvalue(), "text/plain": alt}, raw=True,
+    display({"text/html": fragment, "image/png": png, "text/plain": alt}, raw=True,
             metadata={"image/png": {"alt": alt, "width": width}})
 
 
@@ -94,7 +90,7 @@ def sampling(words, logits, alt, tail=(), temperature=1.0, top_k=None, top_p=1.0
     labels, heights = list(data["words"]), final[: len(words)]
     if tail:
         labels, heights = [*labels, "all others"], [*heights, sum(final[len(words):])]
-    colours = [WEIGHT] * len(words) + [TOKEN]
+    colours = [CHANCE] * len(words) + [TOKEN]
     title = f"temperature {temperature:g}, top-k {top_k or 'all'}, top-p {top_p:g}"
     show("sampling", data, _bars(labels, heights, [f"{height:.4f}" for height in heights], colours, title), alt)
 
@@ -140,7 +136,7 @@ def attention(words, queries, keys, values, alt, word=1, scale=1.0):
     powers = [math.exp(score - max(scores)) for score in scores]
     weights = [power / sum(powers) for power in powers]
     notes = [f"{weight:.2f}  (score {score:.2f})" for weight, score in zip(weights, scores, strict=True)]
-    show("attention", data, _bars(words, weights, notes, WEIGHT, f"weights of {words[word]}"), alt)
+    show("attention", data, _bars(words, weights, notes, QUERY, f"weights of {words[word]}"), alt)
 
 
 def heads(tokens, heads, alt, head=0, word=-1):
@@ -238,7 +234,7 @@ def merges(steps, totals, sample, alt, done=3):
     pairs = data["steps"][min(done, len(steps) - 1)]
     labels = [f"{left} + {right}" for left, right, _ in pairs]
     counts = [count for *_, count in pairs]
-    show("merges", data, _bars(labels, counts, [f"{count:,}" for count in counts], [KEY] + [TOKEN] * (len(pairs) - 1),
+    show("merges", data, _bars(labels, counts, [f"{count:,}" for count in counts], [DARK] + [TOKEN] * (len(pairs) - 1),
                                f"pairs after {done} merges; the first comes next"), alt)
 
 
@@ -338,7 +334,7 @@ def loop(start, ways, alt, stage=2):
     steps = next(iter(ways.values()))
     at = min(stage // 3, len(steps) - 1)
     labels, shares = zip(*steps[at]["top"], strict=True)
-    colours = [KEY if label == steps[at]["drawn"][0] else WEIGHT for label in labels]
+    colours = [DARK if label == steps[at]["drawn"][0] else CHANCE for label in labels]
     text = " ".join([*data["start"], *(step["drawn"][0] for step in steps[:at])])
     show("loop", data, _bars(labels, shares, [f"{share:.3f}" for share in shares], colours, f"after: {text}"), alt)
 

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -21,7 +22,7 @@ STORY = "Tell me a long story about a dragon."
 def address():
     """The address of the program's page; afterwards it ends by Ctrl-C, without a complaint."""
     environment = {**os.environ, "HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}  # a dead one
-    program = subprocess.Popen([sys.executable, "chat_page.py", "--max-tokens", "32"], cwd=ROOT, env=environment,
+    program = subprocess.Popen([sys.executable, "chat_page.py", "--max-tokens", "24"], cwd=ROOT, env=environment,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     line = program.stdout.readline()
     if not line:
@@ -55,13 +56,48 @@ class Conversation:
         return self.answers.last.inner_text()
 
 
-@pytest.fixture
-def visitor(browser, address):
-    """A new visitor, on whose page nothing fails, and which asks no other machine for anything."""
+@pytest.fixture(scope="module")
+def visit(browser, address):
+    """A visit of the page, on which nothing fails, and which asks no other machine for anything."""
     visit = browser(address)
-    yield Conversation(visit)
-    assert (visit.errors, visit.leaving) == ([], []) and len(visit.requests) > 10
-    visit.page.context.close()
+    yield visit
+    assert (visit.errors, visit.leaving) == ([], []) and len(visit.requests) > 50
+
+
+@pytest.fixture
+def visitor(visit):
+    """A new visitor: a page that is loaded again has a new conversation."""
+    visit.page.reload()
+    return Conversation(visit)
+
+
+def test_what_is_shown():
+    import chat_page
+
+    code = "```html\n<p>![a](b)</p>\n```"
+    text = f"a < b, `x < y`, <b>![c](http://192.0.2.1/)\n{code}\n<i>\n```\n<u>"
+    assert chat_page.shown("assistant", text)["content"] == (
+        f"a &#60; b, `x < y`, &#60;b>&#33;[c](http://192.0.2.1/)\n{code}\n&#60;i>\n```\n<u>")
+    assert chat_page.shown("user", "1. *a*\n  b  c")["content"] == (
+        "1&#46; &#42;a&#42;\n&nbsp;&nbsp;b &nbsp;c")
+
+
+def test_a_port_that_is_taken_and_a_missing_gradio(monkeypatch, capsys):
+    import chat_page
+
+    monkeypatch.setattr(chat_page, "load_smollm2", lambda _: (None, None))
+    monkeypatch.setattr(chat_page, "Chat", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert chat_page.main(["--port", str(port)]) == 1
+    assert capsys.readouterr().err == f"chat_page.py: port {port} is not free; name another by --port\n"
+    with pytest.raises(SystemExit):
+        chat_page.main(["--port", "70000"])
+    assert "--port must be from 1 to 65535, got 70000" in capsys.readouterr().err
+    script = "import sys; sys.modules['gradio'] = None; import chat_page"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    missing = "chat_page.py: gradio is missing: run `pip install -r chat-page.txt`, or `make chat-page`\n"
+    assert (done.returncode, done.stderr) == (1, missing)
 
 
 def test_an_answer_grows_and_the_conversation_goes_on(visitor):
@@ -74,31 +110,21 @@ def test_an_answer_grows_and_the_conversation_goes_on(visitor):
     assert lengths == sorted(lengths) and len(set(lengths)) > 3
     visitor.send.wait_for()
     story = visitor.answers.first.inner_text()
-    assert visitor.ask(FRANCE) != story == visitor.answers.first.inner_text()
+    assert visitor.ask("Hi") != story == visitor.answers.first.inner_text()
     assert visitor.answers.count() == 2 and visitor.box.input_value() == ""
-    assert visitor.page.locator("#messages .user .prose").all_inner_texts() == [STORY, FRANCE]
+    assert visitor.page.locator("#messages .user .prose").all_inner_texts() == [STORY, "Hi"]
 
 
-def test_stop(visitor):
-    visitor.say(STORY)
-    visitor.answers.first.wait_for()
-    visitor.stop.click()
-    visitor.send.wait_for()
-    story = visitor.answers.last.inner_text()
-    visitor.page.wait_for_timeout(500)
-    assert visitor.answers.last.inner_text() == story
-    visitor.ask(FRANCE)
-    assert visitor.answers.count() == 2
-
-
-def test_a_message_waits_in_its_box_while_another_is_answered(visitor):
+def test_stop_and_a_message_that_waits_in_its_box_while_another_is_answered(visitor):
     visitor.say(STORY)
     visitor.answers.first.wait_for()
     visitor.say(FRANCE)
-    assert visitor.answers.count() == 1
     visitor.stop.click()
     visitor.send.wait_for()
-    assert visitor.answers.count() == 1 and visitor.box.input_value() == FRANCE
+    story = visitor.answers.first.inner_text()
+    visitor.page.wait_for_timeout(500)
+    assert visitor.answers.count() == 1 and visitor.answers.first.inner_text() == story
+    assert visitor.box.input_value() == FRANCE
     visitor.box.press("Enter")
     visitor.stop.wait_for()
     visitor.send.wait_for()
@@ -167,6 +193,6 @@ def test_messages_of_one_visitor_are_answered_one_after_the_other(address):
     """Sent at once, past the page."""
     client = pytest.importorskip("gradio_client").Client(address, analytics_enabled=False, verbose=False)
     jobs = [client.submit(text, "Be brief.", api_name="/answer") for text in (FRANCE, "Name one more city there.")]
-    final = [job.result(timeout=60)[0] for job in jobs]
+    final = sorted((job.result(timeout=60)[0] for job in jobs), key=len)
     client.close()
     assert [len(messages) for messages in final] == [2, 4] and final[1][:2] == final[0]

@@ -1,9 +1,18 @@
 """The drawing functions draw all that they are given, or say that they cannot."""
 
+import itertools
+
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 import figures
+import mechanisms
+import processes
+import text_mechanisms
+from chapters.ch03_attention import causal_mask
+from conftest import ROOT
 
 LINE = ([0, 1], [2, 3])
 DRAWINGS = {
@@ -18,6 +27,7 @@ DRAWINGS = {
     "points": lambda names: figures.points(torch.zeros(len(names), 2), names, names, "x", "y", "alt"),
     "regions": lambda names: figures.regions(torch.arange(3), torch.arange(3), torch.rand(3, 3),
                                              {name: torch.zeros(1, 2) for name in names}, "x", "y", "alt"),
+    "depths": lambda names: processes.depths({"title": {name: [1, 2] for name in names}}, "x", "y", "alt"),
     "arrows": lambda names: figures.arrows({name: (0, 1) for name in names}, "x", "y", "alt"),
 }
 MOST = {"points": 4, "regions": 4, "roofline": 9}
@@ -33,8 +43,8 @@ def test_nothing_is_left_out_of_a_figure(kind, monkeypatch):
     (figure,) = shown
     legends = [axis.get_legend() for axis in figure.axes] + figure.legends
     named = [text.get_text() for legend in legends if legend for text in legend.get_texts()]
-    if kind != "points":
-        assert set(names[:-1]) <= set(named)
+    named += [line for axis in figure.axes for text in axis.texts for line in text.get_text().splitlines()]
+    assert set(names[:-1]) <= set(named)
     with pytest.raises(ValueError, match=f"can tell {len(names) - 1} groups apart, got {len(names)}: group0, group1, "):
         DRAWINGS[kind](names)
 
@@ -55,3 +65,123 @@ def test_each_heatmap_may_have_row_labels_of_its_own(monkeypatch):
         figures.heatmaps([torch.eye(2), torch.eye(2)], "alt", rows=rows)
     labels = [[[text.get_text() for text in axis.get_yticklabels()] for axis in figure.axes] for figure in shown]
     assert labels == [[["a", "b"]] * 2, [["a", "b"], ["0", "1"]], [["0", "1"]] * 2]
+
+
+# What is drawn can be read.
+
+TWO, THREE = torch.tensor([[0.43, -0.15], [0.55, 0.87], [-0.57, 0.85]]), torch.eye(3)
+FOUR = torch.arange(12.0).view(3, 4)
+LEAF = torch.ones(2, requires_grad=True)
+PARTS = ["token embedding", "position embedding", "layer norm", "attention", "feed forward", "output head"]
+WORDS = ["Your", "journey", "starts"]
+STEPS = [["A", "k", "i", "r"], ["A", "k", "ir"], ["Ak", "ir"]]
+PAIR = FOUR.view(3, 2, 2).transpose(0, 1)
+SAMPLES = {
+    **{name: lambda draw=draw: draw(["one", "two", "three"]) for name, draw in DRAWINGS.items()},
+    "flow": lambda: figures.flow([("title", "some\ndetail")] * 3, "alt", operations=["cut", "look up\n2.7"]),
+    "flow in two rows": lambda: figures.flow([("a long title", "a longer detail")] * 7, "alt", operations=["cut"] * 6),
+    "token_rows": lambda: figures.token_rows([figures.Row("row", ["a", "b", ("c", 2)], marked=(1,)),
+                                              figures.Row("next", ["d"], start=1, colour=figures.GREEN)], "alt"),
+    "heatmaps": lambda: figures.heatmaps([TWO, THREE], "alt", titles=["a", "b"], rows=WORDS),
+    "linked points": lambda: figures.points(TWO, WORDS, ["a", "b", "a"], "x", "y", "alt", links=[(0, 1)]),
+    "grad_graph": lambda: figures.grad_graph((LEAF * 2).sum(), {"w": LEAF}, "alt"),
+    "equation": lambda: mechanisms.equation([("a", TWO.T, figures.QUERY), ("b", THREE, figures.KEY)], ["@"], "alt",
+                                            rows=[["x", "y"], None], marked=[(0, 0), None], digits=[2, 0]),
+    "lookup": lambda: mechanisms.lookup(torch.tensor([2, 0]), THREE, WORDS[:2], "alt"),
+    "dot_products": lambda: mechanisms.dot_products(
+        torch.tensor([2.0, 1.0]), torch.tensor([[1.0, 2.0], [-2.0, 1.0]]), "alt"),
+    "journey": lambda: mechanisms.journey(WORDS, "journey", TWO[1], TWO, TWO, torch.tensor([0.2, 0.5, 0.3]), "alt"),
+    "journey with three roles": lambda: mechanisms.journey(
+        WORDS, "journey", TWO[1], TWO, TWO, torch.tensor([0.2, 0.5, 0.3]), "alt", learned=True, note="÷ √2"),
+    "roles": lambda: mechanisms.roles("journey", torch.ones(3), dict.fromkeys(["query", "key", "value"], TWO), "alt"),
+    "mask_steps": lambda: mechanisms.mask_steps(WORDS, THREE - 0.2, causal_mask(3), 2**0.5, "alt"),
+    "cut_into_heads": lambda: mechanisms.cut_into_heads(FOUR, PAIR, FOUR.view(2, 3, 2), "alt"),
+    "heads_to_output": lambda: mechanisms.heads_to_output(
+        WORDS, torch.stack([THREE, THREE]), PAIR / -20, -FOUR / 20, "alt"),
+    "merges_learned": lambda: text_mechanisms.merges_learned(
+        [(("h", "e"), 400, ("t", "h"), 300, [["t", "he"]]), (("t", "he"), 200, ("a", "n"), 100, [["the"]])], ["the"],
+        "alt"),
+    "merge_choices": lambda: text_mechanisms.merge_choices(STEPS, [[33901, None, 343], [33901, None], [None]], "alt"),
+    "windows": lambda: text_mechanisms.windows(list("abcdefg"), list(range(10, 17)), 2, 2, "alt"),
+}
+
+
+def texts_of(figure):
+    """Return [(text object, its box on the page), ...] of all that is written in a figure."""
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    written = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [(text, text.get_window_extent(renderer)) for text in written]
+
+
+@pytest.fixture(scope="module", params=SAMPLES)
+def drawn(request):
+    """One figure of every function."""
+    shown = []
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (figures, mechanisms, text_mechanisms):
+            patch.setattr(module, "show", lambda figure, alt: shown.append(figure))
+        SAMPLES[request.param]()
+    return shown[0]
+
+
+def test_every_function_has_a_sample():
+    drawing = {name for module in (figures, mechanisms, text_mechanisms) for name, thing in vars(module).items()
+               if getattr(thing, "__module__", None) == module.__name__ and "alt" in getattr(
+                   getattr(thing, "__code__", None), "co_varnames", ())}
+    kinds = {name.split(" ")[0] for name in SAMPLES} - {"linked", "roofs", "depths"}
+    assert kinds == drawing - {"show"}
+
+
+def test_no_text_is_below_ten_points(drawn):
+    assert min(text.get_fontsize() for text, _ in texts_of(drawn)) >= 10
+
+
+def test_no_text_lies_on_another(drawn):
+    ours = [text for axis in drawn.axes for text in axis.texts]  # what matplotlib places is its affair
+    written = [(text, place) for text, place in texts_of(drawn) if text in ours]
+    for (first, one), (second, other) in itertools.combinations(written, 2):
+        apart = (one.x1 <= other.x0 + 1 or other.x1 <= one.x0 + 1 or one.y1 <= other.y0 + 2 or other.y1 <= one.y0 + 2)
+        assert apart, (first.get_text(), second.get_text())
+
+
+def test_the_colours_of_text_stand_out(drawn):
+    """White is chosen only where it suits what is behind it; every other colour must stand out from white."""
+    for text, _ in texts_of(drawn):
+        if text.get_color() != "white":
+            assert figures.contrast(text.get_color(), "white") >= 4.5, text.get_text()
+
+
+@pytest.mark.parametrize("colour", figures.INK)
+def test_each_colour_has_an_ink_and_a_readable_filling(colour):
+    for strength in (0, 0.1, 0.2):
+        assert figures.contrast(figures.INK[colour], figures.tint(colour, strength)) >= 4.5
+    for strength in (0.1, 0.3, 0.35, 0.6, 1):
+        background = figures.tint(colour, strength)
+        assert figures.contrast(figures.readable(background), background) >= 4.5
+
+
+def test_contrast_is_that_of_the_guidelines():
+    assert figures.contrast("black", "white") == pytest.approx(21)
+    assert figures.contrast("#767676", "white") == pytest.approx(4.54, abs=0.01)  # the guidelines' own example
+
+
+def test_a_masked_cell_is_blank(monkeypatch):
+    shown = []
+    for module in (figures, mechanisms):
+        monkeypatch.setattr(module, "show", lambda figure, alt: shown.append(figure))
+    hidden = torch.tensor([[0.25, torch.nan]])
+    figures.heatmaps([hidden], "alt", columns=["a", "b"])
+    mechanisms.equation([("a", hidden, figures.QUERY)], [], "alt")
+    for figure in shown:
+        texts = [text.get_text() for text, _ in texts_of(figure)]
+        assert "0.25" in texts and not any("nan" in text for text in texts)
+
+
+@pytest.mark.slow
+def test_the_word_vectors_are_those_of_the_model():
+    from word_vectors import word_vectors
+
+    stored, made = torch.load(ROOT / "notebooks" / "data" / "word-vectors.pt"), word_vectors()
+    assert stored["words"] == made["words"] and stored["groups"] == made["groups"]
+    assert torch.equal(stored["vectors"], made["vectors"])

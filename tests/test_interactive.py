@@ -83,7 +83,7 @@ def test_a_bundle_of_three(kind, bundle):
     assert 'alt="This sentence says what the still picture shows, it&#x27;s &lt;short&gt; &amp; plain."' in page
     assert set(re.findall(r"https?://[^\"]+", page)) == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"}
     assert page.count("</script>") == 1
-    assert len(interactive.script(kind)) < 25_000 and len(data["image/png"]) < 40_000
+    assert len(interactive.script(kind)) < 25_000 and len(data["image/png"]) < 80_000
     assert bundle(kind)[0]["text/html"] == page
 
 
@@ -140,7 +140,7 @@ def test_a_rounding_difference_does_not_change_a_fragment(bundle):
 def test_one_thing_has_one_colour():
     script = interactive.SCRIPT.read_text(encoding="utf-8")
     colours = dict(re.findall(r'\b([A-Z]+) = "(#[0-9A-F]{6}|#[0-9a-f]{6})"', script))
-    assert len(colours) == 8
+    assert len(colours) == 9
     assert colours == {name: getattr(figures, name) for name in colours}
 
 

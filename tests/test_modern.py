@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -384,7 +385,7 @@ class Letters:
 
 
 def test_the_program(monkeypatch, capsys):
-    lines = iter(["hello", "", "/reset", "/system Be brief.", "/what", "interrupt", "after", "/quit", "never"])
+    lines = iter(["hello", "", "/reset", "/system\tBe brief. ", "/what", "interrupt", "after", "/quit", "never"])
     monkeypatch.setattr("builtins.input", lambda _: next(lines))
     chat = Letters()
     monkeypatch.setattr(chat_program, "load_smollm2", lambda _: (None, None))
@@ -396,11 +397,28 @@ def test_the_program(monkeypatch, capsys):
     assert out.count("abcd") == 2 and "abc …" in out and "(/reset, /system TEXT, /quit)" in out
 
 
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--temperature", "nan"], "--temperature must be a number of at least 0, got nan"),
+    (["--temperature", "inf"], "got inf"), (["--temperature", "-1"], "got -1"),
+    (["--seed", str(2**64)], "--seed must be at least 0 and below 2**64, got 18446744073709551616"),
+    (["--seed", "-1"], "got -1"), (["--max-tokens", "0"], "--max-tokens must be at least 1, got 0"),
+])
+def test_options_that_are_none(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        chat_program.parse(arguments)
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_the_program_from_end_to_end():
     done = subprocess.run([sys.executable, "chat.py", "--max-tokens", "8"], cwd=ROOT, capture_output=True, text=True,
                           input="What is the capital of France?\n", encoding="utf-8", timeout=120)
     assert done.returncode == 0 and "The capital of France is Paris." in done.stdout and done.stderr == ""
+    done = subprocess.run([sys.executable, "chat.py", "--max-tokens", "12"], cwd=ROOT, capture_output=True, timeout=120,
+                          input="What is a café 👩?\n".encode() + b"\x81\xe9\n",
+                          env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and done.stderr == b"" and done.stdout.isascii()  # whatever the terminal can show
+    assert done.stdout.count(b"> ") == 3 and done.stdout.endswith(b"> " + os.linesep.encode())
     done = subprocess.run([sys.executable, "chat.py", "--model", "nowhere.gguf"], cwd=ROOT, capture_output=True,
                           text=True, timeout=120)
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "nowhere.gguf" in done.stderr

@@ -297,12 +297,14 @@ def test_make_refuses_a_python_that_does_not_work_in_one_sentence(tmp_path, vers
 
 def test_what_our_code_imports_is_named_and_pinned():
     """The peers that the tools compare with, and what reads the weights without TensorFlow, are the tests' packages."""
-    pinned = {name: version for file in ("requirements.txt", "tests/requirements.txt")
+    lists = ("requirements.txt", "chat-page.txt", "tests/requirements.txt", "website/requirements.txt")
+    pinned = {name: version for file in lists
               for name, version in re.findall(r"^([\w-]+)==(.+)$", (ROOT / file).read_text(encoding="utf-8"), re.M)}
-    files = [path for folder in (".", "tools", "notebooks", "chapters") for path in (ROOT / folder).glob("*.py")]
+    files = [path for folder in (".", "tools", "notebooks", "chapters", "website")
+             for path in (ROOT / folder).glob("*.py")]
     ours = {"chapters", "notebooks", *(path.stem for path in files)}
     imported = {module.split(".")[0].lower() for path in files
-                for module in re.findall(r"^\s*(?:import|from) ([\w.]+)(?: import|$| as)",
+                for module in re.findall(r"^\s*(?:import|from) (\w[\w.]*)(?: import|$| as)",
                                          path.read_text(encoding="utf-8"), re.M)}
     assert imported - {name.lower() for name in sys.stdlib_module_names} - ours <= pinned.keys()
     for package, version in pinned.items():
