@@ -88,6 +88,12 @@ def test_cells_are_short(path):
 
 
 @every_notebook
+def test_no_passage_stands_there_twice(path):
+    long = [cell.source for cell in read(path).cells if len(cell.source) > 150]
+    assert len(set(long)) == len(long), [source for source in long if long.count(source) > 1]
+
+
+@every_notebook
 def test_95_of_100_printing_cells_are_compared(path):
     printing = [cell for cell in code_cells(read(path)) if cell.outputs]
     ignored = [cell for cell in printing if "nbval-ignore-output" in tags(cell)]
