@@ -139,7 +139,7 @@ def build(model, tokenizer, options, visitors):
         try:
             visitor.chat = Chat(model, tokenizer, system, options.temperature)
         except ValueError as error:
-            return {note: sentence(str(error))}
+            return {messages: conversation(visitor.chat) if visitor.chat else [], note: sentence(str(error))}
         return {messages: [], note: sentence("")}
 
     with gr.Blocks(title="SmolLM2", fill_height=True) as page:
@@ -157,8 +157,7 @@ def build(model, tokenizer, options, visitors):
         box.submit(answer, [box, system], [messages, box, note], concurrency_limit=1, show_progress="minimal",
                    show_progress_on=messages)
         box.stop(stop, queue=False, show_progress="hidden")
-        gr.on([new.click, messages.clear], begin, system, [messages, note], queue=False,
-              show_progress="hidden")
+        gr.on([new.click, messages.clear], begin, system, [messages, note], queue=False, show_progress="hidden")
         page.unload(leave)
     return page
 
@@ -196,7 +195,7 @@ def main(arguments=None):
             time.sleep(0.5)
     except KeyboardInterrupt:
         print()
-    for visitor in visitors.values():
+    for visitor in list(visitors.values()):
         visitor.stopped = True
     time.sleep(0.5)  # answers end; the server would wait for them for seconds
     page.close(verbose=False)

@@ -152,7 +152,7 @@ def test_the_system_text(visitor):
     visitor.answers.first.wait_for(state="detached")
     assert visitor.ask("Hi") != itself
     system.fill(" ")
-    visitor.new.click()
+    visitor.page.get_by_label("Clear").click()
     visitor.note.wait_for()
     assert visitor.note.inner_text() == "The message of the system is empty."
     assert visitor.answers.count() == 1
