@@ -27,6 +27,7 @@ Pictures of how something works are in `mechanisms.py` (vectors, matrices, atten
 import io
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from IPython.display import display
@@ -134,6 +135,13 @@ def blank(axis, width, height):
     axis.axis("off")
 
 
+def surface(width, height):
+    """Return a figure and an axis to draw on: one unit is an inch, and y grows upwards from the lower edge."""
+    figure, (axis,) = canvas(width, height)
+    blank(axis, width, height)
+    return figure, axis
+
+
 def flow(steps, alt, operations=None, widest=8.4, gap=0.32, text=SMALL):
     """Draw steps as boxes joined by arrows, left to right, in two rows if one would be too wide for a page.
 
@@ -177,6 +185,7 @@ def flow(steps, alt, operations=None, widest=8.4, gap=0.32, text=SMALL):
     show(figure, alt)
 
 
+@cache
 def text_width(text, size, **looks):
     """Return how wide a text is, in inches."""
     figure = Figure()
@@ -204,8 +213,7 @@ def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, t
     spans = [[token if isinstance(token, tuple) else (token, 1) for token in row.tokens] for row in rows]
     columns = max(row.start + sum(span for _, span in cells) for row, cells in zip(rows, spans, strict=True))
     width, height = label_width + columns * column_width, len(rows) * row_height
-    figure, (axis,) = canvas(width, height)
-    blank(axis, width, height)
+    figure, axis = surface(width, height)
     for number, (row, cells) in enumerate(zip(rows, spans, strict=True)):
         y, column = height - (number + 1) * row_height, row.start
         axis.text(0, y + row_height / 2, row.label, ha="left", va="center_baseline", fontsize=text)
@@ -353,16 +361,6 @@ def roofline(peaks, bandwidth, operations, alt, size=(5.6, 3.4)):
     show(figure, alt)
 
 
-def histograms(groups, xlabel, alt, size=(3.6, 2.5), bins=40):
-    """Draw the distribution of the numbers of each tensor in `groups`, {name: tensor}."""
-    figure, (axis,) = canvas(*size)
-    for name, values, colour, style in told_apart(groups, COLOURS, STYLES):
-        axis.hist(values.detach().flatten().cpu().numpy(), bins=bins, histtype="step", density=True, color=colour,
-                  linestyle=style, label=name, linewidth=1.5)
-    _label(axis, xlabel, "density", legend=len(groups) > 1)
-    show(figure, alt)
-
-
 def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0), text=SMALL, links=()):
     """Draw 2-dimensional vectors as labelled points, both axes to one scale.
 
@@ -447,8 +445,7 @@ def grad_graph(result, names, alt, width=1.12, height=0.62, gap=0.34):
 
     last = place(result.grad_fn, 0)
     first = min(column for column, _ in places)
-    figure, (axis,) = canvas((last[0] - first + 1) * (width + gap) - gap, rows * (height + 0.12))
-    blank(axis, (last[0] - first + 1) * (width + gap) - gap, rows * (height + 0.12))
+    figure, axis = surface((last[0] - first + 1) * (width + gap) - gap, rows * (height + 0.12))
     corner = {spot: ((spot[0] - first) * (width + gap), (rows - 1 - spot[1]) * (height + 0.12)) for spot in places}
     for spot, (label, colour) in places.items():
         box(axis, *corner[spot], width, height, label, colour, size=SMALL)

@@ -163,8 +163,7 @@ def heads(tokens, heads, alt, head=0, word=-1):
     data = {"tokens": [figures.visible(token) for token in tokens], "heads": rounded, "head": head, "word": word}
 
     name = list(rounded)[head]
-    figure, (axis,) = figures.canvas(0.62 * length, 2.1)
-    figures.blank(axis, 0.62 * length, 2.1)
+    figure, axis = figures.surface(0.62 * length, 2.1)
     for other, weight in enumerate(rounded[name][word]):
         top = 0.5 + 1.6 * (word - other + 0.4) / (word + 0.4)  # a curve rises to three quarters of it
         x, y = 0.62 * word + 0.31, 0.62 * other + 0.31

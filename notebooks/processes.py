@@ -6,12 +6,9 @@ probability sky blue, what was chosen black, a target and its loss vermilion, a 
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache
 from math import cos, exp, log, pi, sin
 
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle
-from matplotlib.textpath import TextPath
 
 try:
     from . import figures  # as notebooks.processes, in a program of the course
@@ -19,17 +16,13 @@ except ImportError:
     import figures  # as processes, in a notebook
 
 TEXT = 10  # points
-DARK, FRAME = "#444444", "#777777"  # lines and arrows, and around boxes
+LINE, FRAME = "#444444", "#777777"  # lines and arrows, and around boxes
 TOKEN, CHANCE, CHOSEN, LOSS, POSITION = figures.TOKEN, figures.CHANCE, figures.CHOSEN, figures.LOSS, figures.POSITION
 
 
-@cache
 def _width(text, weight="normal"):
     """Return the width of a text in inches."""
-    lines = [line for line in text.split("\n") if line.strip()] or ["x"]
-    font = FontProperties(family="DejaVu Sans", weight=weight)
-    return max(TextPath((0, 0), line.replace("$", r"\$"), size=TEXT, prop=font).get_extents().width
-               for line in lines) / 72
+    return figures.text_width(text.replace("$", r"\$"), TEXT, weight=weight)
 
 
 def _write(axis, x, y, text, ha="center", va=None, **keywords):
@@ -38,34 +31,27 @@ def _write(axis, x, y, text, ha="center", va=None, **keywords):
     axis.text(x, y, text.replace("$", r"\$"), ha=ha, va=va, fontsize=TEXT, linespacing=1.2, **keywords)
 
 
-def _box(axis, x, y, width, height, text="", colour=DARK, strong=False):
+def _box(axis, x, y, width, height, text="", colour=LINE, strong=False):
     """Draw a rounded box in a pale shade of a colour, or in the colour itself, with a text that stands out."""
     axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", linewidth=1.2,
-                                  edgecolor=DARK if strong else colour, facecolor=colour + ("" if strong else "22"),
+                                  edgecolor=LINE if strong else colour, facecolor=colour + ("" if strong else "22"),
                                   zorder=3))
     _write(axis, x + width / 2, y + height / 2, text, zorder=4, color=figures.readable(colour) if strong else "black")
 
 
-def _arrow(axis, start, end, colour=DARK, width=1.3, curve=0.0, zorder=2):
+def _arrow(axis, start, end, colour=LINE, width=1.3, curve=0.0, zorder=2):
     """Draw an arrow, on a bow if `curve` is not 0."""
     axis.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=colour, linewidth=width,
                                    shrinkA=0, shrinkB=0, connectionstyle=f"arc3,rad={curve}", zorder=zorder))
 
 
-def _path(axis, points, colour=DARK, width=1.3, head=True):
+def _path(axis, points, colour=LINE, width=1.3, head=True):
     """Draw a line through points, with a head at its end."""
     xs, ys = zip(*points, strict=True)
     axis.plot(xs, ys, color=colour, linewidth=width, solid_joinstyle="miter", zorder=2)
     if head:
         (x, y), (to_x, to_y) = points[-2], points[-1]
         _arrow(axis, (to_x - 0.01 * (to_x - x), to_y - 0.01 * (to_y - y)), (to_x, to_y), colour, width)
-
-
-def _sheet(width, height):
-    """Return a figure of a size in inches and its one axis, with one unit per inch."""
-    figure, (axis,) = figures.canvas(width, height)
-    figures.blank(axis, width, height)
-    return figure, axis
 
 
 def _number(p):
@@ -112,7 +98,7 @@ def next_token_loop(frames, model, operations, alt, seen=None, name=str, bars=10
             raise ValueError(f"the text of a frame must be that of the frame before and {before.chosen!r}")
     column, gap, bar_height = 2.78, 0.42, 0.185
     width, height = len(frames) * (column + gap), 2.42 + (bars + 1) * bar_height
-    figure, axis = _sheet(width, height)
+    figure, axis = figures.surface(width, height)
     for number, frame in enumerate(frames):
         left = number * (column + gap)
         _write(axis, left, height - 0.1, f"turn {number + 1}", ha="left", weight="bold")
@@ -126,7 +112,7 @@ def next_token_loop(frames, model, operations, alt, seen=None, name=str, bars=10
         top, middle = height - 1.12, left + column / 2
         _box(axis, left + 0.35, top - 0.44, column - 0.7, 0.44, model)
         bottom = _draw_chances(axis, left, top - 0.74, column, bar_height, frame, name, bars)
-        spans = [(height - 0.82, top + 0.02, DARK), (top - 0.46, top - 0.7, DARK), (bottom - 0.02, 0.34, CHOSEN)]
+        spans = [(height - 0.82, top + 0.02, LINE), (top - 0.46, top - 0.7, LINE), (bottom - 0.02, 0.34, CHOSEN)]
         for (start, end, colour), operation in zip(spans, operations, strict=True):
             _arrow(axis, (middle, start), (middle, end), colour, 2 if colour == CHOSEN else 1.3)
             _write(axis, middle + 0.12, max((start + end) / 2 - 0.01, end + 0.12), operation, ha="left")
@@ -158,10 +144,10 @@ def _draw_text(axis, left, y, column, texts, seen, new):
         _box(axis, x, y, widths[place], 0.29, texts[place], CHOSEN if new and last else TOKEN, strong=new and last)
         x += widths[place] + 0.04
     x -= 0.04
-    axis.plot([from_here, x], [y - 0.06] * 2, color=DARK, linewidth=2.2, solid_capstyle="butt")
+    axis.plot([from_here, x], [y - 0.06] * 2, color=LINE, linewidth=2.2, solid_capstyle="butt")
     middle = left + column / 2
     if not from_here <= middle <= x:  # lead what it sees to the arrow
-        axis.plot([(from_here + x) / 2, (from_here + x) / 2, middle], [y - 0.06, y - 0.1, y - 0.1], color=DARK,
+        axis.plot([(from_here + x) / 2, (from_here + x) / 2, middle], [y - 0.06, y - 0.1, y - 0.1], color=LINE,
                   linewidth=1.3)
     return x - widths[-1] / 2
 
@@ -185,11 +171,11 @@ def _draw_chances(axis, left, top, column, bar_height, frame, name, bars):
             label = label.rstrip("…")[:-1] + "…"
         _write(axis, start - 0.07, y, label, ha="right")
         axis.add_patch(Rectangle((start, y - 0.38 * bar_height), full * p, 0.76 * bar_height, facecolor=colour,
-                                 edgecolor=DARK, linewidth=0.8, zorder=3))
+                                 edgecolor=LINE, linewidth=0.8, zorder=3))
         _write(axis, start + full * p + 0.05, y, _number(p), ha="left",
                weight="bold" if colour == CHOSEN else "normal")
     bottom = top - len(rows) * bar_height
-    axis.plot([start, start], [top, bottom], color=DARK, linewidth=1)
+    axis.plot([start, start], [top, bottom], color=LINE, linewidth=1)
     return bottom
 
 
@@ -208,11 +194,11 @@ def stream(notes, repeats, alt, shapes=None, whole=True):
     x, width, low, block = 1.2, 7.55, (1.75 if whole else 0.6), 3.2
     top = low + block
     height = top + (2.05 if whole else 0.6)
-    figure, axis = _sheet(width, height)
+    figure, axis = figures.surface(width, height)
     axis.plot([x, x], [low - 0.6 if whole else 0.3, top + 0.25], color=TOKEN, linewidth=10, solid_capstyle="butt",
               zorder=1)
     axis.add_patch(FancyBboxPatch((0.05, low), width - 0.1, block, boxstyle="round,pad=0,rounding_size=0.1",
-                                  linewidth=1.3, linestyle="--", edgecolor=DARK, facecolor="none"))
+                                  linewidth=1.3, linestyle="--", edgecolor=LINE, facecolor="none"))
     _write(axis, width - 0.2, low + block / 2, f"× {repeats}", ha="right", weight="bold")
     _write(axis, x - 0.16, low + block / 2 - 0.05, shapes.get("stream", ""), ha="right")
     for y, name in [(low + 0.3, "attention"), (low + 1.8, "feed forward")]:
@@ -247,8 +233,8 @@ def _branch(axis, x, y, name, notes, shapes):
 
 
 def _plus(axis, x, y):
-    axis.add_patch(Circle((x, y), 0.14, facecolor="white", edgecolor=DARK, linewidth=1.3, zorder=3))
-    axis.plot([x - 0.08, x + 0.08, x, x, x], [y, y, y, y - 0.08, y + 0.08], color=DARK, linewidth=1.6, zorder=4)
+    axis.add_patch(Circle((x, y), 0.14, facecolor="white", edgecolor=LINE, linewidth=1.3, zorder=3))
+    axis.plot([x - 0.08, x + 0.08, x, x, x], [y, y, y, y - 0.08, y + 0.08], color=LINE, linewidth=1.6, zorder=4)
 
 
 def _ends(axis, x, low, top, height, notes):
@@ -285,7 +271,7 @@ def depths(panels, xlabel, ylabel, alt, size=(3.9, 3.0)):
         axis.axhline(1, color=TOKEN, linewidth=1, zorder=0)
         labels = {}
         for name, sizes, style in figures.told_apart(lines, figures.STYLES):
-            axis.plot(range(len(sizes)), sizes, color=DARK, linestyle=style, linewidth=2)
+            axis.plot(range(len(sizes)), sizes, color=LINE, linestyle=style, linewidth=2)
             same = next((end for end in labels if 0.4 < end / sizes[-1] < 2.5), sizes[-1])
             labels.setdefault(same, []).append(name)
         for end, names in labels.items():
@@ -311,7 +297,7 @@ def normalising(values, mean, deviation, alt, width=7.4):
     stages = [values, [v - mean for v in values], [(v - mean) / deviation for v in values]]
     low, high = min(map(min, stages)), max(map(max, stages))
     left, right, heights = 1.95, width - 0.3, [2.75, 1.6, 0.45]
-    figure, axis = _sheet(width, 3.1)
+    figure, axis = figures.surface(width, 3.1)
 
     def at(value):
         return left + (value - low) / (high - low) * (right - left)
@@ -320,7 +306,7 @@ def normalising(values, mean, deviation, alt, width=7.4):
     _write(axis, at(0), 0.08, "0")
     sizes = [f"mean {mean:.2f}, deviation {deviation:.2f}", f"mean 0, deviation {deviation:.2f}", "mean 0, deviation 1"]
     for y, stage, name, size in zip(heights, stages, ["as they came", "shifted", "scaled"], sizes, strict=True):
-        axis.plot([left - 0.15, right + 0.15], [y, y], color=DARK, linewidth=1)
+        axis.plot([left - 0.15, right + 0.15], [y, y], color=LINE, linewidth=1)
         _write(axis, 0, y, name, ha="left", weight="bold")
         if stage is stages[-1]:
             _write(axis, left - 0.15, y - 0.21, size, ha="left", style="italic")
@@ -367,9 +353,9 @@ def cross_entropy_steps(texts, logits, targets, names, alt):
     entries, rows = logits.shape[1], range(len(targets))
     chances = logits.softmax(dim=-1)
     surprises = -chances[rows, targets].log()
-    step, bottom = 0.34, 0.62
+    step, bottom = 0.34, 0.86
     top = bottom + step * len(targets)
-    figure, axis = _sheet(9.3, top + 0.95)
+    figure, axis = figures.surface(9.3, top + 0.95)
     x_scores, x_chances, x_bars, scale = 2.65, 4.75, 6.9, 2.25 / 13
     for x, text in [(0.7, "the model\nhas read"), (1.95, "should\ncome"), (x_scores + 0.6, f"{entries:,}\nscores"),
                     (x_chances + 0.7, f"{entries:,}\nprobabilities"), (x_bars + 0.85, "surprise\n(nats)")]:
@@ -386,12 +372,12 @@ def cross_entropy_steps(texts, logits, targets, names, alt):
         _strip(axis, x_scores, y, 1.2, f"{float(logits[row, target]):.2f}".replace("-", "−"))
         _strip(axis, x_chances, y, 1.4, f"{float(chances[row, target]):.6f}")
         axis.add_patch(Rectangle((x_bars, y - 0.12), float(surprises[row]) * scale, 0.24, facecolor=LOSS + "66",
-                                 edgecolor=DARK, linewidth=0.8, zorder=2))
+                                 edgecolor=LINE, linewidth=0.8, zorder=2))
         _write(axis, x_bars + 0.06, y, f"{float(surprises[row]):.2f}", ha="left", zorder=4)
-    axis.plot([x_bars, x_bars], [bottom, top], color=DARK, linewidth=1)
+    axis.plot([x_bars, x_bars], [bottom, top], color=LINE, linewidth=1)
     for value, style, y, text in [(float(surprises.mean()), "-", 0.36, "mean of all: the loss now,"),
                                   (log(entries), ":", 0.12, "guessing would have")]:
-        axis.plot([x_bars + value * scale] * 2, [y - 0.08, top + 0.05], color=DARK, linewidth=1.6, linestyle=style,
+        axis.plot([x_bars + value * scale] * 2, [y - 0.08, top + 0.05], color=LINE, linewidth=1.6, linestyle=style,
                   zorder=3)
         _write(axis, x_bars + value * scale - 0.07, y, f"{text} {value:.2f}", ha="right")
     figures.show(figure, alt)
@@ -424,9 +410,9 @@ def surprise(guessing, now, alt, size=(6.0, 3.2)):
              (exp(-now), f"our model now: {now:.2f}", (0.09, now - 0.95)),
              (0.5, f"an even bet: {log(2):.2f}", (0.5, log(2) + 1.3)), (1, "sure and right: 0", (0.78, 0.95))]
     for p, label, place in marks:
-        axis.scatter(p, -log(p), s=36, color=DARK, zorder=3)
+        axis.scatter(p, -log(p), s=36, color=LINE, zorder=3)
         axis.annotate(label, (p, -log(p)), place, fontsize=TEXT, va="center",
-                      arrowprops={"arrowstyle": "-", "color": DARK, "linewidth": 0.8})
+                      arrowprops={"arrowstyle": "-", "color": LINE, "linewidth": 0.8})
     axis.set(xlim=(-0.02, 1.03), ylim=(-0.2, 12))
     axis.tick_params(labelsize=TEXT)
     axis.set_xlabel("probability p that the model gave to the right token", fontsize=TEXT)
@@ -445,7 +431,7 @@ def circle(stations, operations, middle, alt, size=(7.6, 3.6)):
         size: in inches.
     """
     width, height = size
-    figure, axis = _sheet(width, height)
+    figure, axis = figures.surface(width, height)
     across, up = width / 2 - 1.0, height / 2 - 0.35
     places = [(width / 2 + across * sin(2 * pi * n / len(stations)), height / 2 + up * cos(2 * pi * n / len(stations)))
               for n in range(len(stations))]
@@ -486,10 +472,10 @@ def losses(epochs, training, validation, xlabel, alt, size=(6.4, 3.2)):
         axis.plot(epochs, values, color=colour, linestyle=style, linewidth=2)
         axis.text(epochs[-1] + 0.02 * (epochs[-1] - epochs[0]), values[-1], f"{name}\n{values[-1]:.2f}", fontsize=TEXT,
                   va="center")
-    axis.scatter(epochs[best], validation[best], s=44, color=DARK, zorder=3)
+    axis.scatter(epochs[best], validation[best], s=44, color=LINE, zorder=3)
     axis.annotate(f"lowest validation loss: {validation[best]:.2f}", (epochs[best], validation[best]),
                   (epochs[best], validation[best] + 0.2 * top), fontsize=TEXT, ha="center", va="center",
-                  arrowprops={"arrowstyle": "-", "color": DARK, "linewidth": 0.8})
+                  arrowprops={"arrowstyle": "-", "color": LINE, "linewidth": 0.8})
     if best < len(epochs) - 1:
         axis.axvspan(epochs[best], epochs[-1], color=TOKEN, alpha=0.25, linewidth=0, zorder=0)
         axis.text((epochs[best] + epochs[-1]) / 2, (validation[-1] + training[-1]) / 2 + 0.06 * top, "overfitting",
@@ -539,7 +525,7 @@ def choosing(stages, operations, alt, column=2.45):
         raise ValueError("all stages must have the same words")
     gaps = [0.0] + [0.18 if operation is None else 0.3 + _width(operation) for operation in operations]
     label, step, top = max(map(_width, words)) + 0.15, 0.22, 0.22 * len(words) + 0.32
-    figure, axis = _sheet(label + len(stages) * column + sum(gaps), top + 0.5)
+    figure, axis = figures.surface(label + len(stages) * column + sum(gaps), top + 0.5)
     longest = max(_width(text) for stage in stages for text in (stage.labels or {"": "0.9999"}).values())
     scale = (column - 0.2 - longest) / max(max(stage.probabilities.values()) for stage in stages)
     x = label
@@ -554,7 +540,7 @@ def choosing(stages, operations, alt, column=2.45):
             if number == 0:
                 _write(axis, x - 0.08, y, word, ha="right")
             _odds(axis, x, y, step, scale, word, stage)
-        axis.plot([x, x], [0.32, top], color=DARK, linewidth=1)
+        axis.plot([x, x], [0.32, top], color=LINE, linewidth=1)
         _write(axis, x, 0.12, stage.note, ha="left")
         x += column
     figures.show(figure, alt)
@@ -564,10 +550,10 @@ def _odds(axis, x, y, step, scale, word, stage):
     """Draw the bar of one word at one stage, and behind it the outline of what it was."""
     p, cut = stage.probabilities[word], word in stage.cut
     axis.add_patch(Rectangle((x, y - 0.36 * step), p * scale, 0.72 * step, facecolor="white" if cut else CHANCE,
-                             edgecolor=DARK, linewidth=0.8, hatch="////" if cut and p else None, zorder=2))
+                             edgecolor=LINE, linewidth=0.8, hatch="////" if cut and p else None, zorder=2))
     end = p * scale
     if stage.before is not None:
         axis.add_patch(Rectangle((x, y - 0.36 * step), stage.before[word] * scale, 0.72 * step, facecolor="none",
-                                 edgecolor=DARK, linewidth=1.1, linestyle=(0, (2, 1.5)), zorder=3))
+                                 edgecolor=LINE, linewidth=1.1, linestyle=(0, (2, 1.5)), zorder=3))
         end = max(end, stage.before[word] * scale)
     _write(axis, x + end + 0.06, y, (stage.labels or {}).get(word, "cut" if cut else _number(p)), ha="left")

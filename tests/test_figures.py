@@ -10,10 +10,12 @@ from matplotlib.text import Text
 import figures
 import mechanisms
 import processes
+import test_processes
 import text_mechanisms
 from chapters.ch03_attention import causal_mask
 from conftest import ROOT
 
+MODULES = (figures, mechanisms, text_mechanisms, processes)
 LINE = ([0, 1], [2, 3])
 DRAWINGS = {
     "curves": lambda names: figures.curves([0, 1], {name: [2, 3] for name in names}, "x", "y", "alt"),
@@ -23,7 +25,6 @@ DRAWINGS = {
     "stacked_bars": lambda names: figures.stacked_bars(["label"], {name: [1] for name in names}, "y", "alt"),
     "roofs": lambda names: figures.roofline({name: 1e12 for name in names}, 1e10, {"copy": (1, 1e9)}, "alt"),
     "roofline": lambda names: figures.roofline({"fp32": 1e12}, 1e10, {name: (1, 1e9) for name in names}, "alt"),
-    "histograms": lambda names: figures.histograms({name: torch.zeros(3) for name in names}, "x", "alt"),
     "points": lambda names: figures.points(torch.zeros(len(names), 2), names, names, "x", "y", "alt"),
     "regions": lambda names: figures.regions(torch.arange(3), torch.arange(3), torch.rand(3, 3),
                                              {name: torch.zeros(1, 2) for name in names}, "x", "y", "alt"),
@@ -103,6 +104,7 @@ SAMPLES = {
         "alt"),
     "merge_choices": lambda: text_mechanisms.merge_choices(STEPS, [[33901, None, 343], [33901, None], [None]], "alt"),
     "windows": lambda: text_mechanisms.windows(list("abcdefg"), list(range(10, 17)), 2, 2, "alt"),
+    **test_processes.PICTURES,
 }
 
 
@@ -119,17 +121,17 @@ def drawn(request):
     """One figure of every function."""
     shown = []
     with pytest.MonkeyPatch.context() as patch:
-        for module in (figures, mechanisms, text_mechanisms):
+        for module in (figures, mechanisms, text_mechanisms):  # processes calls figures.show
             patch.setattr(module, "show", lambda figure, alt: shown.append(figure))
         SAMPLES[request.param]()
     return shown[0]
 
 
 def test_every_function_has_a_sample():
-    drawing = {name for module in (figures, mechanisms, text_mechanisms) for name, thing in vars(module).items()
+    drawing = {name for module in MODULES for name, thing in vars(module).items()
                if getattr(thing, "__module__", None) == module.__name__ and "alt" in getattr(
                    getattr(thing, "__code__", None), "co_varnames", ())}
-    kinds = {name.split(" ")[0] for name in SAMPLES} - {"linked", "roofs", "depths"}
+    kinds = {name.split(" ")[0] for name in SAMPLES} - {"linked", "roofs", "block"}
     assert kinds == drawing - {"show"}
 
 
