@@ -136,13 +136,13 @@ from chapters.appendix_G_fast import (
     mean_loss,          # G.8 · All of it, in one training loop
     what_pays,          # G.8 · All of it, in one training loop
     train_model_fast,   # G.8 · All of it, in one training loop
-    CachedModel,        # G.9 · Generation
-    left_pad,           # G.9 · Generation
-    generate_fast,      # G.9 · Generation
-    Int8Linear,         # G.9 · Generation
-    quantize_int8,      # G.9 · Generation
-    CompiledStep,       # G.9 · Generation
-    compile_decoding,   # G.9 · Generation
+    CachedModel,        # G.9.1 · Nothing computed twice
+    left_pad,           # G.9.1 · Nothing computed twice
+    generate_fast,      # G.9.1 · Nothing computed twice
+    Int8Linear,         # G.9.2 · What a token costs
+    quantize_int8,      # G.9.2 · What a token costs
+    CompiledStep,       # G.9.2 · What a token costs
+    compile_decoding,   # G.9.2 · What a token costs
 )
 
 # Appendix H · A modern model, with real weights (notebooks/appendix-H-modern-model.ipynb)

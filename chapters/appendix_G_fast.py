@@ -445,7 +445,7 @@ def train_model_fast(model, train_loader, val_loader, optimizer, device, num_epo
     return train_losses, val_losses, track_tokens_seen
 
 
-# G.9 · Generation
+# G.9.1 · Nothing computed twice
 class CachedModel(nn.Module):
     """A `GPTModelFast` that remembers the keys and values of the tokens it has seen, for use by `generate`.
 
@@ -531,6 +531,7 @@ def generate_fast(model, idx, max_new_tokens, context_size, temperature=0.0, top
     return out.clone()  # outside of inference mode: an ordinary tensor
 
 
+# G.9.2 · What a token costs
 class Int8Linear(nn.Module):
     """A linear layer whose weights are 8-bit integers, each row with a factor of its own (Dettmers et al. 2022).
 

@@ -18,7 +18,7 @@ LETTER = r"(?:\d|[A-I]\d?)"  # of a chapter or an appendix
 NAMED = re.compile(
     rf"(?<!\d, )\b(?i:(?P<word>section|exercise|chapter|appendix|appendice)(?P<plural>s?))\s+"
     rf"(?P<numbers>(?:{NUMBER}|{LETTER})\b(?:(?:,| and| or| to)\s(?:{NUMBER}|{LETTER})\b)*)"
-    rf"|(?<![\w.(])(?P<bare>[A-I]\.\d+)\b")
+    rf"|(?<![\w.(])(?P<bare>[A-I]\.\d+(?:\.\d+)*)\b")
 UNTOUCHED = (nodes.title, nodes.reference, addnodes.pending_xref, addnodes.download_reference, nodes.literal,
              nodes.literal_block, nodes.raw, nodes.math, nodes.math_block)
 
