@@ -124,7 +124,8 @@ def test_what_a_docstring_says_is_no_markup(docstring, escaped):
     ("see section 3.4.2.", {"section 3.4.2": "section-3.4.2"}),
     ("Chapters 3 and 4 build", {"3": "chapter-3", "4": "chapter-4"}),
     ("sections H.2 to H.4, and F.9", {"H.2": "section-H.2", "H.4": "section-H.4", "F.9": "section-F.9"}),
-    ("appendix F3 (F.9 to F.12), G.9.2", {"appendix F3": "appendix-F3", "F.12": "section-F.12", "G.9.2": "section-G.9.2"}),
+    ("appendix F3 (F.9 to F.12)", {"appendix F3": "appendix-F3", "F.12": "section-F.12"}),
+    ("G.9.1 to G.10.", {"G.9.1": "section-G.9.1", "G.10": "section-G.10"}),
     ("in exercise 4.2; in chapter 4, 4.2", {"exercise 4.2": "exercise-4.2", "chapter 4": "chapter-4"}),
     ("(Brown et al. 2020, appendix D), version 2.13.0, a section 0 long, GPT-2, (A.1)", {})])
 def test_what_a_text_names_becomes_a_link(text, found):
