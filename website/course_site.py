@@ -33,7 +33,6 @@ SECTIONS = {f"{build_site.extract.PACKAGE}.{lesson.module}.{name}": definition.s
 SETUP = '"google.colab" in sys.modules and not Path("course")'  # in the cell that starts every notebook
 DRAWS = re.compile(r"^(figures|interactive)\.\w+\(", re.MULTILINE)
 SOLUTIONS = "notebooks/appendix-C-exercise-solutions"
-WIDE = 560  # pixels: a picture that is wider scrolls on a phone, rather than shrink until nobody can read it
 
 
 def jupyter_anchor(title):
@@ -91,12 +90,12 @@ def frame_pictures(document, alternative_texts):
     """Give pictures their alternative text, and a frame that can be white in the dark and scroll on a phone."""
     for image in list(document.findall(nodes.image)):
         image["alt"] = alternative_texts.get(PurePosixPath(image["uri"]).stem, image.get("alt", ""))
-        if int(image.get("width", 0)) > WIDE:
-            image["classes"].append("wide")
         if isinstance(image.parent, nodes.paragraph):
             image["classes"].append("picture")
         else:
-            image.replace_self(nodes.container("", image.deepcopy(), classes=["picture"], is_div=True))
+            width = f"--width: {image.get('width', 0)}px"
+            image.replace_self([nodes.raw("", f'<div class="picture" style="{width}">', format="html"),
+                                image.deepcopy(), nodes.raw("", "</div>", format="html")])
 
 
 def label_sections(env, document):
