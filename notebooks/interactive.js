@@ -27,7 +27,8 @@ legend { padding: 0; margin-bottom: 2px }
   white-space: pre }
 .vector { display: inline-flex; gap: 2px }
 .vector .chip { border: 0; padding: 1px 3px }
-.pick { display: inline-flex; cursor: pointer }
+.pick { display: inline-flex; cursor: pointer; flex-shrink: 0; max-width: 100% }
+.pick .chip { white-space: pre-wrap }
 .pick input { position: absolute; opacity: 0; margin: 0 }
 .pick input:checked + .chip { background: ${QUERY}; color: #fff }
 :focus-visible, .pick input:focus-visible + .chip { outline: 3px solid #000; outline-offset: 2px }

@@ -35,6 +35,15 @@ DRAWS = re.compile(r"^(figures|interactive)\.\w+\(", re.MULTILINE)
 SOLUTIONS = "notebooks/appendix-C-exercise-solutions"
 
 
+def least_width(width):
+    """Return the least width on a screen of a picture that is so many pixels wide: on a phone it must be legible.
+
+    The text has 10 points. A picture that then fits on a phone shrinks until they are 8.5 pixels; one that would have
+    to scroll in any case stays larger.
+    """
+    return round(width * (0.64 if width <= 580 else 0.8))
+
+
 def jupyter_anchor(title):
     """Return the anchor that JupyterLab gives a heading."""
     return title.replace(" ", "-")
@@ -93,9 +102,9 @@ def frame_pictures(document, alternative_texts):
         if isinstance(image.parent, nodes.paragraph):
             image["classes"].append("picture")
         else:
-            width = f"--width: {image.get('width', 0)}px"
-            image.replace_self([nodes.raw("", f'<div class="picture" style="{width}">', format="html"),
-                                image.deepcopy(), nodes.raw("", "</div>", format="html")])
+            opening = f'<div class="picture" style="--least: {least_width(int(image.get("width", 0)))}px">'
+            image.replace_self([nodes.raw("", opening, format="html"), image.deepcopy(),
+                                nodes.raw("", "</div>", format="html")])
 
 
 def label_sections(env, document):
@@ -154,7 +163,7 @@ def escape_docstring(app, what, name, thing, options, lines):
 
 def say_where_it_is_taught(app, what, name, thing, options, lines):
     """Add the section that teaches a definition; napoleon has been there before, with its dashes."""
-    lines[:] = [line.replace("** -- ", "** – ") for line in lines]
+    lines[:] = [re.sub(r"\*(.+?)\* -- ", r"\1: ", line.replace("** -- ", "** – ")) for line in lines]
     if name in SECTIONS:
         lines += ["", f":Taught in: :ref:`section-{SECTIONS[name].lower()}`"]
 
