@@ -27,7 +27,8 @@ legend { padding: 0; margin-bottom: 2px }
   white-space: pre }
 .vector { display: inline-flex; gap: 2px }
 .vector .chip { border: 0; padding: 1px 3px }
-.pick { display: inline-flex; cursor: pointer }
+.pick { display: inline-flex; cursor: pointer; flex-shrink: 0; max-width: 100% }
+.pick .chip { white-space: pre-wrap }
 .pick input { position: absolute; opacity: 0; margin: 0 }
 .pick input:checked + .chip { background: ${QUERY}; color: #fff }
 :focus-visible, .pick input:focus-visible + .chip { outline: 3px solid #000; outline-offset: 2px }
@@ -47,6 +48,8 @@ button:disabled { color: #595959; cursor: default }
 .note { margin: 4px 0 }
 svg { display: block; overflow: visible }
 svg text { font-size: 14px; fill: #000 }
+slot, ::slotted(p) { display: none }
+@media print { .card { display: none } slot { display: block } ::slotted(img) { max-width: 100%; height: auto } }
 @media (prefers-reduced-motion: reduce) { * { transition: none !important } }`;
 
 // A new element, of SVG if its parent is or it is an <svg> itself, at the end of the parent.
@@ -726,7 +729,8 @@ kinds.loop = (card, data) => {
 };
 
 // kind: start
-// Find every picture of the kinds at hand that has not started yet, also in shadow roots, and start it.
+// Find every picture of the kinds at hand that has not started yet, also in shadow roots, and start it. Paper shows the
+// still picture, through the slot.
 function waiting(root) {
   const found = [...root.querySelectorAll(".llm-picture:not([data-started])")]
     .filter(node => node.dataset.kind in kinds);
@@ -739,6 +743,7 @@ for (const node of waiting(document)) {
   node.setAttribute("data-lm-suppress-shortcuts", "true");  // JupyterLab would take the arrow keys for itself
   const root = node.attachShadow({mode: "open"});
   add(root, "style", {}, STYLE);
+  add(root, "slot");
   kinds[node.dataset.kind](add(root, "div", {class: "card"}), JSON.parse(node.dataset.values));
 }
 })();

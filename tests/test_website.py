@@ -236,7 +236,8 @@ def test_a_browser_shows_every_page_from_disk(pages, browser, width, dark):
     wrong = []
     for name in pages:
         visit.page.goto((SITE / name).as_uri())
-        if visit.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+        if visit.page.evaluate("""[document.documentElement, document.querySelector(".content")]
+                                  .some(place => place.scrollWidth > place.clientWidth)"""):
             wrong.append((name, "scrolls sideways"))
         wrong += [(name, "is missing", source) for source in visit.page.evaluate(
             "Array.from(document.images).filter(picture => !picture.naturalWidth).map(picture => picture.src)")]
@@ -244,6 +245,66 @@ def test_a_browser_shows_every_page_from_disk(pages, browser, width, dark):
                   for colour, background, text in visit.page.evaluate(COLOURS) if contrast(colour, background) < 4.5]
     assert wrong == []
     assert visit.errors == [] and visit.leaving == []
+
+
+@pytest.mark.slow
+def test_pictures_can_be_read_on_a_phone(pages, browser):
+    """Their text has 10 points, 13.3 pixels; here it has 8.5 or more, and what finds no room scrolls in a frame."""
+    visit, seen = browser((SITE / "index.html").as_uri(), width=400), 0
+    for path in NOTEBOOKS:
+        visit.page.goto((SITE / name_of(path)).as_uri())
+        for width, shown, room, overflow in visit.page.evaluate("""[...document.querySelectorAll("div.picture")].map(
+                frame => [frame.querySelector("img"), frame]).map(([img, frame]) => [+img.getAttribute("width"),
+                    img.clientWidth, frame.clientWidth, getComputedStyle(frame).overflowX])"""):
+            assert shown >= 8.5 / 13.4 * width, (path.name, width, shown)
+            assert shown <= room <= 400 or overflow == "auto", (path.name, width, room)
+            seen += 1
+    assert seen > 0
+
+
+@pytest.mark.slow
+def test_the_tab_key_leads_only_to_what_is_visible_on_a_phone(pages, browser):
+    page = browser((SITE / "notebooks/ch03-attention.html").as_uri(), width=400, reduced_motion="reduce").page
+    page.add_style_tag(content="* { transition: none !important }")
+    links = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        name, left, right = page.evaluate("""(box => [document.activeElement.textContent.trim(), box.left, box.right])(
+                                             document.activeElement.getBoundingClientRect())""")
+        assert 0 <= left < right <= 400, name
+        links.add(name)
+    assert {"Skip to content", "Chapter 1 · What is a large language model?"} <= links
+
+
+@pytest.mark.slow
+def test_on_paper_there_is_no_navigation_and_pictures_that_respond_stand_still(pages, browser):
+    visit = browser((SITE / "index.html").as_uri(), width=680, dark=True)  # the width of A4 between its margins
+    for name in ("index.html", "api/index.html", "notebooks/ch02-text-data.html", "notebooks/ch03-attention.html"):
+        visit.page.emulate_media(media="screen")
+        visit.page.goto((SITE / name).as_uri())
+        for theme in ("auto", "dark"):
+            visit.page.emulate_media(media="print")
+            visit.page.evaluate("theme => { document.body.dataset.theme = theme; }", theme)
+            for part in (".skip-to-content", ".sidebar-drawer", ".toc-drawer", ".mobile-header", ".related-pages",
+                         ".content-icon-container", ".llm-picture .card"):
+                assert not any(place.is_visible() for place in visit.page.locator(part).all()), (name, part)
+            assert all(picture.is_visible() for picture in visit.page.locator("img").all()), name
+            assert visit.page.evaluate("""[...document.querySelectorAll("pre, .picture")].filter(
+                place => place.scrollWidth > place.clientWidth).map(place => place.textContent)""") == [], name
+            assert [(text, colour, background) for colour, background, text in visit.page.evaluate(COLOURS)
+                    if contrast(colour, background) < 4.5] == [], (name, theme)
+
+
+@pytest.mark.slow
+def test_without_scripts_the_still_pictures_stand_on_the_page(pages, browser):
+    visit = browser((SITE / "index.html").as_uri(), width=400, java_script_enabled=False)
+    for name in ("notebooks/ch02-text-data.html", "notebooks/ch03-attention.html"):
+        visit.page.goto((SITE / name).as_uri())
+        stills = visit.page.locator(".llm-picture > img")
+        assert stills.count() == 2
+        for still in stills.all():
+            box = still.bounding_box()
+            assert still.is_visible() and len(still.get_attribute("alt")) > 40 and box["x"] + box["width"] <= 400
 
 
 @pytest.mark.slow

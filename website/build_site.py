@@ -100,7 +100,8 @@ def api_index(lessons):
     """Return the page that lists all definitions, chapter by chapter, with the section that teaches each."""
     parts = [underlined("What the course defines", "="),
              f"Every name can be imported from ``{extract.FRONT_DOOR}``; written-out forms whose names hide PyTorch's "
-             f"own only from their module in ``{extract.PACKAGE}``. The last column is the section that teaches it.\n",
+             f"own only from their module in ``{extract.PACKAGE}``. The last column is the section that teaches it. "
+             ":ref:`By letter <genindex>` they stand in the index.\n",
              ".. toctree::\n   :hidden:\n", *(f"   {lesson.module}" for lesson in lessons), ""]
     for lesson in lessons:
         parts += [underlined(lesson.title, "-"), ".. list-table::\n   :class: definitions\n   :widths: 26 60 14\n"]

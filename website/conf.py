@@ -44,6 +44,7 @@ html_css_files = ["course.css"]
 html_theme_options = {"navigation_with_keys": False}  # the arrow keys belong to the sliders of pictures that respond
 html_copy_source = False
 html_show_sourcelink = False
+html_domain_indices = False  # the reference lists the modules
 html_show_search_summary = False  # it would fetch pages, which a browser forbids on pages from disk
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "github-dark"

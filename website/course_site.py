@@ -33,7 +33,15 @@ SECTIONS = {f"{build_site.extract.PACKAGE}.{lesson.module}.{name}": definition.s
 SETUP = '"google.colab" in sys.modules and not Path("course")'  # in the cell that starts every notebook
 DRAWS = re.compile(r"^(figures|interactive)\.\w+\(", re.MULTILINE)
 SOLUTIONS = "notebooks/appendix-C-exercise-solutions"
-WIDE = 560  # pixels: a picture that is wider scrolls on a phone, rather than shrink until nobody can read it
+
+
+def least_width(width):
+    """Return the least width on a screen of a picture that is so many pixels wide: on a phone it must be legible.
+
+    The text has 10 points. A picture that then fits on a phone shrinks until they are 8.5 pixels; one that would have
+    to scroll in any case stays larger.
+    """
+    return round(width * (0.64 if width <= 580 else 0.8))
 
 
 def jupyter_anchor(title):
@@ -91,12 +99,12 @@ def frame_pictures(document, alternative_texts):
     """Give pictures their alternative text, and a frame that can be white in the dark and scroll on a phone."""
     for image in list(document.findall(nodes.image)):
         image["alt"] = alternative_texts.get(PurePosixPath(image["uri"]).stem, image.get("alt", ""))
-        if int(image.get("width", 0)) > WIDE:
-            image["classes"].append("wide")
         if isinstance(image.parent, nodes.paragraph):
             image["classes"].append("picture")
         else:
-            image.replace_self(nodes.container("", image.deepcopy(), classes=["picture"], is_div=True))
+            opening = f'<div class="picture" style="--least: {least_width(int(image.get("width", 0)))}px">'
+            image.replace_self([nodes.raw("", opening, format="html"), image.deepcopy(),
+                                nodes.raw("", "</div>", format="html")])
 
 
 def label_sections(env, document):
@@ -155,7 +163,7 @@ def escape_docstring(app, what, name, thing, options, lines):
 
 def say_where_it_is_taught(app, what, name, thing, options, lines):
     """Add the section that teaches a definition; napoleon has been there before, with its dashes."""
-    lines[:] = [line.replace("** -- ", "** – ") for line in lines]
+    lines[:] = [re.sub(r"\*(.+?)\* -- ", r"\1: ", line.replace("** -- ", "** – ")) for line in lines]
     if name in SECTIONS:
         lines += ["", f":Taught in: :ref:`section-{SECTIONS[name].lower()}`"]
 
