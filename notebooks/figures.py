@@ -323,10 +323,8 @@ def _lines(axis, lines, xlabel, ylabel, logx=False, logy=False, marks=False, leg
 def name_lines(axis):
     """Write the name of each line beside it, where it covers nothing and is far from the other lines.
 
-    The axis must have its final limits, and its lines their names as labels.
-
-    Raises:
-        ValueError: there is no room beside a line.
+    The axis must have its final limits, and its lines their names as labels. Where there is no room, a legend names
+    them all.
     """
     lines = [line for line in axis.get_lines() if not line.get_label().startswith("_")]
     axis.figure.draw_without_rendering()
@@ -351,15 +349,17 @@ def name_lines(axis):
             if min(gaps) > 0.03 and (middle - half > inside.min).all() and (middle + half < inside.max).all():
                 free.append((min([0.5, *others]) - 0.05 * abs(side[0] * side[1]), Bbox([middle - half, middle + half])))
         rooms.append((line, words, free))
-    taken = []
+    taken, spots = [], []
     for line, words, free in sorted(rooms, key=lambda room: len(room[2])):  # whoever has little choice goes first
         free = [(good, place) for good, place in free if not any(place.overlaps(other) for other in taken)]
         if not free:
-            raise ValueError(f"there is no room for {line.get_label()!r} beside its line")
+            axis.legend(fontsize=SMALL, frameon=False)
+            return
         _, place = max(free, key=lambda room: room[0])
         taken.append(place)
-        axis.text(*axis.transData.inverted().transform((place.min + place.max) / 2), **words,
-                  color=INK[line.get_color()])
+        spots.append((axis.transData.inverted().transform((place.min + place.max) / 2), words, INK[line.get_color()]))
+    for spot, words, ink in spots:
+        axis.text(*spot, **words, color=ink)
 
 
 def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, rotation=0):
@@ -376,19 +376,20 @@ def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, 
     show(figure, alt)
 
 
-def stacked_bars(labels, parts, ylabel, alt, size=(3.6, 2.5), xlabel=None):
+def stacked_bars(labels, parts, ylabel, alt, size=(3.6, 2.5), xlabel=None, colours=None):
     """Draw one bar per label, made of parts on top of each other, named to the right of the last bar.
 
     Args:
         parts: {name: one value per label}.
         labels, ylabel, alt, size, xlabel: as for the other charts.
+        colours: {name: colour}, for parts that have one of their own.
     """
     figure, (axis,) = canvas(*size)
     bottom = [0.0] * len(labels)
     for name, values, colour, hatch in told_apart(parts, COLOURS, HATCHES):
         heights = [float(value) for value in values]
-        axis.bar(range(len(labels)), heights, 0.62, bottom=bottom, label=name, color=colour, hatch=hatch,
-                 edgecolor="white")
+        axis.bar(range(len(labels)), heights, 0.62, bottom=bottom, color=(colours or {}).get(name, colour),
+                 hatch=hatch, edgecolor="white")
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     axis.set_xticks(range(len(labels)), labels)
     _label(axis, xlabel, ylabel, legend=False)

@@ -205,6 +205,11 @@ def _link(axis, start, end, value, gradient, back):
         axis.plot([right + 0.03, to_x + BOX / 2], [level, level], color="black", linewidth=1.3)
         _arrow(axis, (to_x + BOX / 2, level), (to_x + BOX / 2, to_y + HIGH + 0.03))
         _write(axis, right + 0.1, level - 0.05, value, ha="left", va="bottom")
+        if gradient is not None:
+            turn, low = to_x + BOX / 2 + 0.2, level + 0.2
+            axis.plot([turn, turn], [to_y + HIGH + 0.03, low], color=RED, linewidth=1.8, linestyle=DASHES)
+            _arrow(axis, (turn, low), (right + 0.03, low), RED, 1.8, DASHES)
+            _write(axis, right + 0.1, low + 0.06, written(gradient), ha="left", va="top", color=INK[RED], weight="bold")
 
 
 # Steps downhill.
@@ -241,6 +246,7 @@ def downhill(loss, start, rate, name, around, alt, size=(6.4, 3.6)):
     _arrow(axis, (start, floor), (after, floor), DARK, 2.4, head=15)
     axis.scatter([start, after], [here, given], s=55, color=DARK, zorder=5)
     axis.scatter([after], [promised], s=55, facecolor="white", edgecolor=INK[RED], linewidth=1.6, zorder=5)
+    ha = "left" if after > start else "right"  # the way goes on to that side
     for x, y, text, colour in [
         (start, here + 0.08 * top, f"here: {name} = {written(start)}, loss {here:.4f}", "black"),
         (after, given + 0.13 * top, f"after the step:\n{name} = {written(after)}, loss {given:.4f}", "black"),
@@ -248,8 +254,8 @@ def downhill(loss, start, rate, name, around, alt, size=(6.4, 3.6)):
         (after, floor, f"step = −rate · slope\n= −{written(rate)} · {signed(slope)} = {written(-rate * slope)}",
          "black"),
     ]:
-        _write(axis, x + 0.03 * wide, y, text, ha="left", color=colour)
-    _write(axis, start + 0.08 * (after - start), promised - 0.02 * top, f"slope\n{written(slope)}", ha="left",
+        _write(axis, x + (0.03 if ha == "left" else -0.03) * wide, y, text, ha=ha, color=colour)
+    _write(axis, start + 0.08 * (after - start), promised - 0.02 * top, f"slope\n{written(slope)}", ha=ha,
            color=INK[RED])
     axis.set_yticks([tick for tick in axis.get_yticks() if 0 <= tick <= top])
     axis.set_xlabel(name, fontsize=SMALL)
@@ -384,7 +390,7 @@ def averaged(gradients, average, alt):
                        title="mean, in both", ink=INK[RED])
     axis.add_patch(Rectangle((mean_x, top), cell, ROW, fill=False, edgecolor="black", linewidth=2, zorder=3))
     a, b = (gradient[0, 0].item() for gradient in gradients)
-    _write(axis, mean_x, bottom + 0.22, f"({number(a, 1)} + ({number(b, 1)})) ÷ 2 = "
+    _write(axis, mean_x, bottom + 0.22, f"({number(a, 1)} + {f'({number(b, 1)})' if b < 0 else number(b, 1)}) ÷ 2 = "
            f"{number(average[0, 0].item(), 1)}", ha="left")
     figures.show(figure, alt)
 
@@ -406,7 +412,7 @@ def roofline(peaks, bandwidth, operations, alt, size=(7.6, 4.2)):
     low = min(intensity for intensity, _ in operations.values()) / 4
     high = 8 * max([*(intensity for intensity, _ in operations.values()), max(peaks.values()) / bandwidth])
     bottom = min(low * bandwidth, min(speed for _, speed in operations.values())) / 3
-    top = 6 * max(peaks.values())
+    top = 3 * 1.75 ** len(peaks) * max(peaks.values())
     axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, top))
     corner = next(iter(peaks.values())) / bandwidth
     for start, end, colour, title in [(low, corner, BLUE, "the processor waits for memory"),
@@ -488,7 +494,7 @@ def memory_over_time(parts, phases, alt, predicted=None, size=(8.2, 3.6)):
         below = above
     at = 0
     for name, length in phases.items():
-        _write(axis, at + length / 2, 0.96 * top, name, va="top", weight="bold")
+        _write(axis, at + length / 2, 0.92 * top, name, va="baseline", weight="bold")
         at += length
         if at < count:
             axis.axvline(at, color=EDGE, linestyle=":", linewidth=1.2)
@@ -503,12 +509,13 @@ def memory_over_time(parts, phases, alt, predicted=None, size=(8.2, 3.6)):
 
 
 def _name_layer(axis, name, below, above, top, size, borders):
-    """Write the name of a layer where it is thickest, within one phase."""
+    """Write the name of a layer where it is thickest, within one phase; to the right of it if it is too thin."""
     wide = int(len(below) * (figures.text_width(name, SMALL) + 0.15) / (size[0] - 0.8))
     high = 0.2 * top / (size[1] - 0.7)
     starts = [i for i in range(len(below) - wide) if not any(i <= border < i + wide for border in borders)]
     room, start = max((above[i : i + wide].min() - below[i : i + wide].max(), i) for i in starts)
     if room < high:
-        raise ValueError(f"the layer of {name} is too thin for its name")
+        _write(axis, 1.01 * len(below), (above[-1] + below[-1]) / 2, name, ha="left")
+        return
     middle = (above[start : start + wide].min() + below[start : start + wide].max()) / 2
     _write(axis, start + wide / 2, middle, name, color="black")
