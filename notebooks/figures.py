@@ -20,14 +20,15 @@ One colour for one thing, in every notebook:
 
 What is none of these, such as the lines of a comparison, takes the colours in the order of COLOURS.
 
-Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens) and
-`processes.py` (what happens step by step); those that respond to the reader are in `interactive.py`.
+Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens),
+`processes.py` (what happens step by step) and `training_pictures.py` (gradients, steps downhill, what training costs);
+those that respond to the reader are in `interactive.py`.
 """
 
 import io
-import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise, product
 
 import numpy as np
 from IPython.display import display
@@ -47,6 +48,7 @@ COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
 STYLES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
 HATCHES = ["", "//", "..", "xx", "\\\\"]
 MARKERS = ["o", "s", "^", "D"]
+SIDES = [(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)]  # above, below, right, left, corners
 SMALL, NORMAL = 10, 10  # font sizes in points
 PIXELS_PER_INCH = 96  # on the page; the stored picture has twice as many, for sharp text
 
@@ -282,30 +284,82 @@ def panels(charts, alt, size=(3.1, 2.4)):
 
     Args:
         charts: one dict per chart with `lines`, {name: (x values, y values)}, `xlabel` and `ylabel`, and if wanted
-            `logx`, `logy` and `marks`, as in `curves`.
+            `logx`, `logy` and `marks`, as in `curves`, and `beside`: names stand beside the lines, not in a legend.
         alt: what one sees.
         size: width and height of one chart, in inches.
     """
     figure, axes = canvas(size[0] * len(charts), size[1], len(charts))
     for axis, chart in zip(axes, charts, strict=True):
-        _lines(axis, **chart)
+        _lines(axis, **{name: value for name, value in chart.items() if name != "beside"}, legend="beside" not in chart)
+    for axis, chart in zip(axes, charts, strict=True):  # now that the lines have their places on the page
+        if chart.get("beside"):
+            axis.margins(x=0.06, y=0.14)
+            name_lines(axis)
     show(figure, alt)
 
 
-def _lines(axis, lines, xlabel, ylabel, logx=False, logy=False, marks=False):
+def _lines(axis, lines, xlabel, ylabel, logx=False, logy=False, marks=False, legend=True):
     """Draw one line per entry of `lines`, {name: (x values, y values)}."""
     for name, (x, y), colour, style in told_apart(lines, COLOURS, STYLES):
         axis.plot([float(value) for value in x], [float(value) for value in y], color=colour, linestyle=style,
                   label=name, marker="o" if marks else None, markersize=3.5)
     axis.set_xscale("log" if logx else "linear")
     axis.set_yscale("log" if logy else "linear")
+    if logy and max(axis.get_ylim()) < 100 * min(axis.get_ylim()):
+        ticks = [digit * 10.0**power for power in range(-9, 9) for digit in (1, 2, 5)]
+        low, high = axis.get_ylim()
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])  # 0.2, not 2 × 10⁻¹
+        axis.set_yticks([], minor=True)
     places = sorted({float(value) for x, _ in lines.values() for value in x})
     if logx and len(places) <= 5:
         axis.set_xticks(places, [f"{place:g}" for place in places])  # the default labels would overlap
         axis.set_xticks([], minor=True)
     if not logx and all(isinstance(value, int) for x, _ in lines.values() for value in x):
         axis.xaxis.get_major_locator().set_params(integer=True)  # half a word is no word
-    _label(axis, xlabel, ylabel, legend=len(lines) > 1)
+    _label(axis, xlabel, ylabel, legend=legend and len(lines) > 1)
+
+
+def name_lines(axis):
+    """Write the name of each line beside it, where it covers nothing and is far from the other lines.
+
+    The axis must have its final limits, and its lines their names as labels. Where there is no room, a legend names
+    them all.
+    """
+    lines = [line for line in axis.get_lines() if not line.get_label().startswith("_")]
+    axis.figure.draw_without_rendering()
+    renderer, inch = FigureCanvasAgg(axis.figure).get_renderer(), axis.figure.dpi
+    inside = axis.get_window_extent(renderer).padded(-0.04 * inch)
+    roads = []  # per line its places on the page, so close that no text slips through
+    for line in lines:
+        corners = axis.transData.transform(np.column_stack(line.get_data()).astype(float))
+        roads.append(np.concatenate([np.linspace(a, b, 2 + int(np.hypot(*(b - a)) / (0.03 * inch)))
+                                     for a, b in pairwise(corners)]))
+    rooms = []  # per line: itself, its words, and [(how good, box), ...]
+    for line, road in zip(lines, roads, strict=True):
+        words = {"s": line.get_label(), "fontsize": SMALL, "ha": "center", "va": "center"}
+        probe = axis.text(0, 0, **words)
+        half = np.array(probe.get_window_extent(renderer).size) / 2
+        probe.remove()
+        free = []
+        for place, side in product(road[:: 1 + len(road) // 80], SIDES):
+            middle = place + (half + 0.06 * inch) * side
+            gaps = [np.hypot(*np.maximum(np.abs(other - middle) - half, 0).T).min() / inch for other in roads]
+            others = [gap for gap, other in zip(gaps, roads, strict=True) if other is not road]
+            if min(gaps) > 0.03 and (middle - half > inside.min).all() and (middle + half < inside.max).all():
+                free.append((min([0.5, *others]) - 0.05 * abs(side[0] * side[1]), Bbox([middle - half, middle + half])))
+        rooms.append((line, words, free))
+    taken, spots = [], []
+    for line, words, free in sorted(rooms, key=lambda room: len(room[2])):  # whoever has little choice goes first
+        free = [(good, place) for good, place in free if not any(place.overlaps(other) for other in taken)]
+        if not free:
+            axis.legend(fontsize=SMALL, frameon=False)
+            return
+        _, place = max(free, key=lambda room: room[0])
+        taken.append(place)
+        spots.append((axis.transData.inverted().transform((place.min + place.max) / 2), words, INK[line.get_color()]))
+    for spot, words, ink in spots:
+        axis.text(*spot, **words, color=ink)
 
 
 def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, rotation=0):
@@ -322,42 +376,35 @@ def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, 
     show(figure, alt)
 
 
-def stacked_bars(labels, parts, ylabel, alt, size=(3.6, 2.5), xlabel=None):
-    """Draw one bar per label, made of parts on top of each other: `parts` is {name: one value per label}."""
+def stacked_bars(labels, parts, ylabel, alt, size=(3.6, 2.5), xlabel=None, colours=None):
+    """Draw one bar per label, made of parts on top of each other, named to the right of the last bar.
+
+    Args:
+        parts: {name: one value per label}.
+        labels, ylabel, alt, size, xlabel: as for the other charts.
+        colours: {name: colour}, for parts that have one of their own.
+    """
     figure, (axis,) = canvas(*size)
     bottom = [0.0] * len(labels)
     for name, values, colour, hatch in told_apart(parts, COLOURS, HATCHES):
         heights = [float(value) for value in values]
-        axis.bar(range(len(labels)), heights, 0.62, bottom=bottom, label=name, color=colour, hatch=hatch,
-                 edgecolor="white")
+        axis.bar(range(len(labels)), heights, 0.62, bottom=bottom, color=(colours or {}).get(name, colour),
+                 hatch=hatch, edgecolor="white")
         bottom = [below + height for below, height in zip(bottom, heights, strict=True)]
     axis.set_xticks(range(len(labels)), labels)
     _label(axis, xlabel, ylabel, legend=False)
-    handles, names = axis.get_legend_handles_labels()
-    axis.legend(handles[::-1], names[::-1], fontsize=SMALL, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    show(figure, alt)
-
-
-def roofline(peaks, bandwidth, operations, alt, size=(5.6, 3.4)):
-    """Draw what a machine can do, the lower of a flat and a sloping roof, and where operations stand below it.
-
-    Args:
-        peaks: {number format: most FLOP per second}, one flat roof each.
-        bandwidth: bytes per second between memory and processor, the slope.
-        operations: {name: (FLOPs per byte, FLOP per second)}, one point each.
-        alt: what one sees.
-    """
-    figure, (axis,) = canvas(*size)
-    low = min(intensity for intensity, _ in operations.values()) / 4
-    high = 4 * max([*(intensity for intensity, _ in operations.values()), max(peaks.values()) / bandwidth])
-    for name, peak, colour, style in told_apart(peaks, COLOURS, STYLES):
-        ridge = peak / bandwidth
-        axis.plot([low, ridge, high], [low * bandwidth, peak, peak], color=colour, linestyle=style, label=name)
-    for name, (intensity, speed), marker in told_apart(operations, "osD^vP*Xd"):
-        axis.scatter(intensity, speed, marker=marker, s=30, label=name, color="white", edgecolor="black", zorder=3)
-    axis.set(xscale="log", yscale="log", xlim=(low, high))
-    _label(axis, "FLOPs per byte moved", "FLOP per second", legend=False)
-    axis.legend(fontsize=SMALL, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    last, line = len(labels) - 1, bottom[-1] * 0.21 / size[1]  # how high a line of text is
+    names, middles, below = list(parts), [], 0.0
+    for name in names:
+        middles.append(below + float(parts[name][-1]) / 2)
+        below += float(parts[name][-1])
+    places = [middles[0]]
+    for middle in middles[1:]:
+        places.append(max(middle, places[-1] + 1.3 * line))
+    for name, middle, place in zip(names, middles, places, strict=True):
+        axis.plot([last + 0.33, last + 0.5], [middle, place], color=EDGE, linewidth=0.8, clip_on=False)
+        axis.text(last + 0.54, place, name, ha="left", va="center", fontsize=SMALL)
+    axis.set_xlim(-0.5, last + 0.5)
     show(figure, alt)
 
 
@@ -413,48 +460,6 @@ def _label_point(axis, place, label, taken, size, renderer):
     return best[2]
 
 
-def grad_graph(result, names, alt, width=1.12, height=0.62, gap=0.34):
-    """Draw the operations that autograd recorded on the way to a tensor, from its `grad_fn`, inputs on the left.
-
-    Args:
-        result: a tensor with a `grad_fn`; the graph behind it must be small.
-        names: {name: tensor} of the tensors that require a gradient.
-        alt: what one sees.
-        width, height, gap: of a box, and between two columns, in inches.
-    """
-    places, links, rows = {}, [], 0
-
-    def place(function, column):
-        """Put the inputs of an operation above each other, and the operation in the middle to their right."""
-        nonlocal rows
-        inputs = [key for key, _ in function.next_functions] if function is not None else []
-        spots = [place(key, column - 1) for key in inputs]
-        if not spots:
-            rows += 1
-        spot = (column, sum(row for _, row in spots) / len(spots) if spots else rows - 1)
-        variable = getattr(function, "variable", None)
-        if function is None:
-            label, colour = "no gradient", GREY
-        elif variable is not None:
-            label, colour = next(name for name, tensor in names.items() if tensor is variable), ORANGE
-        else:
-            label, colour = re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", re.sub(r"Backward\d*$", "", function.name())), BLUE
-        places[spot] = label, colour
-        links.extend((start, spot) for start in spots)
-        return spot
-
-    last = place(result.grad_fn, 0)
-    first = min(column for column, _ in places)
-    figure, axis = surface((last[0] - first + 1) * (width + gap) - gap, rows * (height + 0.12))
-    corner = {spot: ((spot[0] - first) * (width + gap), (rows - 1 - spot[1]) * (height + 0.12)) for spot in places}
-    for spot, (label, colour) in places.items():
-        box(axis, *corner[spot], width, height, label, colour, size=SMALL)
-    for start, end in links:
-        (x, y), (to_x, to_y) = corner[start], corner[end]
-        arrow(axis, (x + width + 0.02, y + height / 2), (to_x - 0.02, to_y + height / 2))
-    show(figure, alt)
-
-
 def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=None):
     """Draw a function of the plane as colours, with the line where it is one half, and points on it.
 
@@ -472,10 +477,11 @@ def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=
     bar.ax.tick_params(labelsize=SMALL)
     bar.set_label(label, fontsize=SMALL)
     for name, points_of_group, marker in told_apart(groups, MARKERS):
-        axis.scatter(*points_of_group.T.numpy(), label=name, marker=marker, s=32, edgecolor="black", facecolor="white")
-    _label(axis, xlabel, ylabel, legend=True)
-    axis.get_legend().set(frame_on=True)  # on white: the colours below may be dark
-    axis.get_legend().get_frame().set_alpha(1)
+        axis.scatter(*points_of_group.T.numpy(), marker=marker, s=32, edgecolor="black", facecolor="white")
+        top = points_of_group[points_of_group[:, 1].argmax()].tolist()
+        axis.annotate(name, top, xytext=(0, 8), textcoords="offset points", fontsize=SMALL, ha="center", va="bottom",
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # the colours below may be dark
+    _label(axis, xlabel, ylabel, legend=False)
     show(figure, alt)
 
 

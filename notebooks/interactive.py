@@ -308,7 +308,7 @@ def schedule(peaks, rival, alt, total=100, initial=0.05, distance=10.0, shape="h
                "flat, then down": min(1.0, (1 - progress) / 0.3)}[shape]
         return peak * (initial + (1 - initial) * at / warmup if at < warmup else floor + (1 - floor) * how)
 
-    figure, (axis,) = figures.canvas(4.6, 2.4)
+    figure, (axis,) = figures.canvas(5.6, 2.6)
     axis.plot(range(total), [rate(at) for at in range(total)], color=QUERY)
     axis.set_xlabel("step", fontsize=TEXT)
     axis.set_ylabel("learning rate", fontsize=TEXT)

@@ -127,6 +127,53 @@ def equation(parts, operators, alt, rows=None, marked=None, digits=2, cell=CELL)
     show(figure, alt)
 
 
+def product(left, right, row, column, names, alt):
+    """Draw a product of two matrices, the right one above the result: a row meets a column, and the sum is written out.
+
+    Args:
+        left, right: (n, k) and (k, m) matrices of whole numbers.
+        row, column: which entry of the result the picture speaks of.
+        names: of the two and of their product.
+        alt: what one sees.
+    """
+    result, (rows, inner), columns, cell = left @ right, left.shape, right.shape[1], 0.56
+    left_x = 0.12 + text_width(f"row {row}", SMALL)
+    result_x, result_y = left_x + inner * cell + 0.45, 0.5 + inner * ROW + 0.4
+    terms_x = result_x + columns * cell + 0.9
+    figure, axis = sheet(terms_x + 3 * cell + 1.1, result_y + max(rows, 2) * ROW + 0.3)
+    looks = [[tint(QUERY, 0.35) if r == row else PLAIN] * inner for r in range(rows)]
+    grid(axis, left_x, result_y, left, fills=looks, digits=0, cell=cell, title=names[0],
+         rows=[f"row {r}" if r == row else "" for r in range(rows)])
+    looks = [[tint(KEY, 0.35) if c == column else PLAIN for c in range(columns)]] * inner
+    grid(axis, result_x, 0.5, right, fills=looks, digits=0, cell=cell, title=names[1],
+         columns=[f"col. {c}" if c == column else "" for c in range(columns)])
+    end, bottom = grid(axis, result_x, result_y, result, digits=0, cell=cell)
+    axis.text(result_x + columns * cell / 2, bottom + 0.09, names[2], ha="center", va="top", fontsize=SMALL,
+              weight="bold")
+    x, y = result_x + column * cell, result_y + row * ROW
+    arrow(axis, (left_x + inner * cell + 0.04, y + ROW / 2), (result_x - 0.03, y + ROW / 2))
+    arrow(axis, (x + cell / 2, 0.5 + inner * ROW + 0.04), (x + cell / 2, result_y - 0.03))
+    frame(axis, x, y, cell, ROW)
+    top = 0.5
+    axis.text(terms_x, top - 0.09, f"row {row} · column {column}", ha="left", va="baseline", fontsize=SMALL,
+              weight="bold")
+    for place, (one, other) in enumerate(zip(left[row].tolist(), right[:, column].tolist(), strict=True)):
+        level = top + place * ROW
+        for spot, value, colour in [(0, one, QUERY), (1.5, other, KEY)]:
+            grid(axis, terms_x + spot * cell, level, [[value]], fill=tint(colour, 0.35), digits=0, cell=cell)
+        sign(axis, terms_x + 1.25 * cell, level + ROW / 2, "×", size=SMALL + 1)
+        axis.text(terms_x + 2.75 * cell, level + ROW / 2, "=", ha="center", va="center_baseline", fontsize=SMALL)
+        axis.text(terms_x + 3.7 * cell, level + ROW / 2, number(one * other, 0), ha="right", va="center_baseline",
+                  fontsize=SMALL)
+    level = top + inner * ROW
+    axis.plot([terms_x + 3 * cell, terms_x + 3.8 * cell], [level + 0.02] * 2, color="black", linewidth=1)
+    axis.text(terms_x, y + ROW / 2, "add them up", ha="left", va="center_baseline", fontsize=SMALL)
+    grid(axis, terms_x + 3 * cell - 0.08, y, result[row, column][None, None], digits=0, cell=cell)
+    frame(axis, terms_x + 3 * cell - 0.08, y, cell, ROW)
+    arrow(axis, (terms_x + 3.36 * cell, level + 0.06), (terms_x + 3.36 * cell, y - 0.04))
+    show(figure, alt)
+
+
 def lookup(ids, table, names, alt, digits=2):
     """Draw how token ids pick rows of a table: each id, a line to the row of that number, and the rows copied out."""
     count, (rows, width) = len(ids), table.shape

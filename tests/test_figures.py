@@ -11,11 +11,13 @@ import figures
 import mechanisms
 import processes
 import test_processes
+import test_training_pictures
 import text_mechanisms
+import training_pictures
 from chapters.ch03_attention import causal_mask
 from conftest import ROOT
 
-MODULES = (figures, mechanisms, text_mechanisms, processes)
+MODULES = (figures, mechanisms, text_mechanisms, processes, training_pictures)
 LINE = ([0, 1], [2, 3])
 DRAWINGS = {
     "curves": lambda names: figures.curves([0, 1], {name: [2, 3] for name in names}, "x", "y", "alt"),
@@ -23,11 +25,13 @@ DRAWINGS = {
                                            "alt"),
     "bars": lambda names: figures.bars(["label"], {name: [1] for name in names}, "y", "alt"),
     "stacked_bars": lambda names: figures.stacked_bars(["label"], {name: [1] for name in names}, "y", "alt"),
-    "roofs": lambda names: figures.roofline({name: 1e12 for name in names}, 1e10, {"copy": (1, 1e9)}, "alt"),
-    "roofline": lambda names: figures.roofline({"fp32": 1e12}, 1e10, {name: (1, 1e9) for name in names}, "alt"),
+    "roofs": lambda names: training_pictures.roofline({name: 1e12 for name in names}, 1e10, {"copy": (1, 1e9)}, "alt"),
+    "roofline": lambda names: training_pictures.roofline(
+        {"fp32": 1e12}, 1e10, {name: (4**place, 1e9) for place, name in enumerate(names)}, "alt"),
     "points": lambda names: figures.points(torch.zeros(len(names), 2), names, names, "x", "y", "alt"),
-    "regions": lambda names: figures.regions(torch.arange(3), torch.arange(3), torch.rand(3, 3),
-                                             {name: torch.zeros(1, 2) for name in names}, "x", "y", "alt"),
+    "regions": lambda names: figures.regions(
+        torch.arange(3), torch.arange(3), torch.rand(3, 3),
+        {name: torch.full((1, 2), 0.4 * place) for place, name in enumerate(names)}, "x", "y", "alt"),
     "depths": lambda names: processes.depths({"title": {name: [1, 2] for name in names}}, "x", "y", "alt"),
     "arrows": lambda names: figures.arrows({name: (0, 1) for name in names}, "x", "y", "alt"),
 }
@@ -44,7 +48,8 @@ def test_nothing_is_left_out_of_a_figure(kind, monkeypatch):
     (figure,) = shown
     legends = [axis.get_legend() for axis in figure.axes] + figure.legends
     named = [text.get_text() for legend in legends if legend for text in legend.get_texts()]
-    named += [line for axis in figure.axes for text in axis.texts for line in text.get_text().splitlines()]
+    lines = [line for axis in figure.axes for text in axis.texts for line in text.get_text().splitlines()]
+    named += [line.partition(":")[0] for line in lines]
     assert set(names[:-1]) <= set(named)
     with pytest.raises(ValueError, match=f"can tell {len(names) - 1} groups apart, got {len(names)}: group0, group1, "):
         DRAWINGS[kind](names)
@@ -72,7 +77,6 @@ def test_each_heatmap_may_have_row_labels_of_its_own(monkeypatch):
 
 TWO, THREE = torch.tensor([[0.43, -0.15], [0.55, 0.87], [-0.57, 0.85]]), torch.eye(3)
 FOUR = torch.arange(12.0).view(3, 4)
-LEAF = torch.ones(2, requires_grad=True)
 PARTS = ["token embedding", "position embedding", "layer norm", "attention", "feed forward", "output head"]
 WORDS = ["Your", "journey", "starts"]
 STEPS = [["A", "k", "i", "r"], ["A", "k", "ir"], ["Ak", "ir"]]
@@ -85,9 +89,11 @@ SAMPLES = {
                                               figures.Row("next", ["d"], start=1, colour=figures.GREEN)], "alt"),
     "heatmaps": lambda: figures.heatmaps([TWO, THREE], "alt", titles=["a", "b"], rows=WORDS),
     "linked points": lambda: figures.points(TWO, WORDS, ["a", "b", "a"], "x", "y", "alt", links=[(0, 1)]),
-    "grad_graph": lambda: figures.grad_graph((LEAF * 2).sum(), {"w": LEAF}, "alt"),
+    "named lines": lambda: figures.panels([{"lines": {"up": LINE, "down": ([0, 1], [3, 2])}, "xlabel": "x",
+                                            "ylabel": "y", "beside": True}], "alt"),
     "equation": lambda: mechanisms.equation([("a", TWO.T, figures.QUERY), ("b", THREE, figures.KEY)], ["@"], "alt",
                                             rows=[["x", "y"], None], marked=[(0, 0), None], digits=[2, 0]),
+    "product": lambda: mechanisms.product(FOUR.T, FOUR, 0, 1, ["a", "b", "a @ b"], "alt"),
     "lookup": lambda: mechanisms.lookup(torch.tensor([2, 0]), THREE, WORDS[:2], "alt"),
     "dot_products": lambda: mechanisms.dot_products(
         torch.tensor([2.0, 1.0]), torch.tensor([[1.0, 2.0], [-2.0, 1.0]]), "alt"),
@@ -105,6 +111,7 @@ SAMPLES = {
     "merge_choices": lambda: text_mechanisms.merge_choices(STEPS, [[33901, None, 343], [33901, None], [None]], "alt"),
     "windows": lambda: text_mechanisms.windows(list("abcdefg"), list(range(10, 17)), 2, 2, "alt"),
     **test_processes.PICTURES,
+    **test_training_pictures.PICTURES,
 }
 
 
@@ -131,7 +138,7 @@ def test_every_function_has_a_sample():
     drawing = {name for module in MODULES for name, thing in vars(module).items()
                if getattr(thing, "__module__", None) == module.__name__ and "alt" in getattr(
                    getattr(thing, "__code__", None), "co_varnames", ())}
-    kinds = {name.split(" ")[0] for name in SAMPLES} - {"linked", "roofs", "block"}
+    kinds = {name.split(" ")[0] for name in SAMPLES} - {"linked", "roofs", "block", "named"}
     assert kinds == drawing - {"show"}
 
 
