@@ -25,8 +25,8 @@ ASCII = str.maketrans({"‘": "'", "’": "'", "`": "'", "“": '"', "”": '"',
                        "\u00a0": " "})
 SHOUTS = re.compile(r"[(\[](applause|laughter|cheers|audience)[^)\]]*[)\]]", re.IGNORECASE)
 SHORT = {"mr", "mrs", "ms", "messrs", "dr", "st", "gen", "col", "capt", "lieut", "lt", "maj", "hon", "sen", "rep",
-         "gov", "no", "nos", "vs", "etc", "viz", "art", "sec", "vol", "co", "inc", "jr", "sr", "jan", "feb", "mar", "apr",
-         "aug", "sept", "oct", "nov", "dec", "pp", "ult", "inst", "prof", "rev", "cong", "stat"}
+         "gov", "no", "nos", "vs", "etc", "viz", "art", "sec", "vol", "co", "inc", "jr", "sr", "jan", "feb", "mar",
+         "apr", "aug", "sept", "oct", "nov", "dec", "pp", "ult", "inst", "prof", "rev", "cong", "stat"}
 WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*|\$?\d[\d,]*(?:\.\d+)?%?")
 
 
