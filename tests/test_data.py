@@ -134,7 +134,7 @@ def test_subjects_lose_what_lists_put_there(given, kept):
     ("call 1-800-555-0199 now", "call <number> now"), ("call (212) 555 0199", "call <number>"),
     ("from 192.168.10.7:", "from <number>:"), ("$10,000,000 on 2002-08-22", "$10,000,000 on 2002-08-22"),
     ("Phone-817-555-0199", "Phone-<number>"), ("10/23/2002 14:05", "10/23/2002 14:05"), ("...5918899", "...<number>"),
-    ("zzzz, look", "<name>, look")])
+    ("+> From: Ann Other <a@b.c> Date", "+> From: <address> Date"), ("zzzz, look", "<name>, look")])
 def test_masks(given, kept):
     assert messages.masked(given) == kept
 

@@ -81,8 +81,8 @@ EXPLICIT = re.compile(
     r"|adult (site|video|entertainment|web|movie|dvd|content|chat|link|toy)\w*|penis\w*|penile|erections?|libido"
     r"|orgasm\w*|masturbat\w*|ejaculat\w*|rapes?|raped|bestiality|fuck\w*|motherf\w*|cunts?|puss(y|ies)|tits|titties"
     r"|boobs?|cocks?|dicks|blow ?jobs?|cum|cums|cumshots?|bukkake|sluts?|slutty|whores?|wank\w*|anal|lolitas?|teens"
-    r"|barely legal|lesbians?|swingers?|escorts?|fetish\w*|webcams?|milfs?|nigger\w*|niggaz?|faggots?|shit\w*|bitch\w*"
-    r"|bastards?|assholes?)\b",
+    r"|barely legal|lesbians?|swingers?|escorts?|fetish\w*|webcams?|milfs?|nigger\w*|niggaz?|faggots?|\w*shit\w*"
+    r"|bitch\w*|bastards?|assholes?)\b",
     re.IGNORECASE)
 ENGLISH = set("the to and of a in you for is your that this it on with are be we have not or will from our if".split())
 FOREIGN = set("bu ve bir ile icin için de la le les et est des und der das ich nicht el los que para por con en een het"
@@ -239,6 +239,7 @@ def masked(text):
     text = re.sub(r"[ \t]+", " ", text)
     text = LINK.sub("<link>", ADDRESS.sub("<address>", re.sub(r"https?:\S+", "<link>", text)))
     text = NUMBER.sub(lambda match: match["date"] or "<number>", text)
+    text = re.sub(r"((?:From|To|Cc|Forwarded-by):) [^<\n]{3,40}<address>", r"\1 <address>", text, flags=re.IGNORECASE)
     text = RECEIVER.sub("<name>", text.replace("@@", "").replace("@", " at "))
     return re.sub(r"<?(<(address|link|number|name)>)>?(?:[\s,;]*<?<\2>>?)*", r"\1", text)
 
@@ -330,9 +331,10 @@ def reason_against(text):
     words = Counter(re.findall(r"\w+", text.lower()))
     if len(text.partition("\n\n")[2]) < SHORTEST:
         return f"empty, or shorter than {SHORTEST} characters"
-    if (sum(words[w] for w in FOREIGN) > sum(words[w] for w in ENGLISH)
+    english = sum(words[word] for word in ENGLISH)
+    if (sum(words[word] for word in FOREIGN) > english or (words.total() >= 40 and english < 0.04 * words.total())
             or sum(not c.isascii() for c in text) > 0.05 * len(text)):
-        return "not in English"
+        return "no English sentences"
     if EXPLICIT.search(text):
         return "explicit words, nothing to show in class"
     return ""
