@@ -239,7 +239,7 @@ def masked(text):
     text = re.sub(r"[ \t]+", " ", text)
     text = LINK.sub("<link>", ADDRESS.sub("<address>", re.sub(r"https?:\S+", "<link>", text)))
     text = NUMBER.sub(lambda match: match["date"] or "<number>", text)
-    text = re.sub(r"((?:From|To|Cc|Forwarded-by):) [^<\n]{3,40}<address>", r"\1 <address>", text, flags=re.IGNORECASE)
+    text = re.sub(r"((?:From|To|Cc|Forwarded-by):) [^<\n]{3,40}<?<address>", r"\1 <address>", text, flags=re.IGNORECASE)
     text = RECEIVER.sub("<name>", text.replace("@@", "").replace("@", " at "))
     return re.sub(r"<?(<(address|link|number|name)>)>?(?:[\s,;]*<?<\2>>?)*", r"\1", text)
 
