@@ -308,9 +308,10 @@ def paths(loss, walks, alt, across, up, notes=None, goal=(0, 0), per_row=3, widt
     figure.draw_without_rendering()
     renderer, first = FigureCanvasAgg(figure).get_renderer(), axes[0, 0]
     road = torch.as_tensor(next(iter(walks.values()))).double()[:, None]
-    road = torch.cat([road[:-1] + share * (road[1:] - road[:-1]) for share in torch.linspace(0, 1, 12)], dim=1)
+    shares = torch.linspace(0, 1, 2 + 3000 // len(road))
+    road = torch.cat([road[:-1] + share * (road[1:] - road[:-1]) for share in shares], dim=1)
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in first.transData.transform(road.flatten(0, 1))]
-    taken += [Bbox.from_bounds(*(first.transData.transform(goal) - 8), 16, 16)]
+    taken += [Bbox.from_bounds(*(first.transData.transform(goal) - 6), 12, 12)]
     for label, place in [("start", walks[next(iter(walks))][0].tolist()), ("goal", goal)]:
         taken.append(_name(first, place, label, taken, renderer))
     figures.show(figure, alt)
