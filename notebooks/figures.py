@@ -284,7 +284,8 @@ def panels(charts, alt, size=(3.1, 2.4)):
 
     Args:
         charts: one dict per chart with `lines`, {name: (x values, y values)}, `xlabel` and `ylabel`, and if wanted
-            `logx`, `logy` and `marks`, as in `curves`, and `beside`: names stand beside the lines, not in a legend.
+            `logx`, `logy` and `marks`, as in `curves`, and `beside`: names stand beside the lines, not in a legend, or
+            at their ends if it is "ends", for lines that part only there.
         alt: what one sees.
         size: width and height of one chart, in inches.
     """
@@ -292,7 +293,9 @@ def panels(charts, alt, size=(3.1, 2.4)):
     for axis, chart in zip(axes, charts, strict=True):
         _lines(axis, **{name: value for name, value in chart.items() if name != "beside"}, legend="beside" not in chart)
     for axis, chart in zip(axes, charts, strict=True):  # now that the lines have their places on the page
-        if chart.get("beside"):
+        if chart.get("beside") == "ends":
+            name_ends(axis)
+        elif chart.get("beside"):
             axis.margins(x=0.06, y=0.14)
             name_lines(axis)
     show(figure, alt)
@@ -360,6 +363,20 @@ def name_lines(axis):
         spots.append((axis.transData.inverted().transform((place.min + place.max) / 2), words, INK[line.get_color()]))
     for spot, words, ink in spots:
         axis.text(*spot, **words, color=ink)
+
+
+def name_ends(axis):
+    """Write the name of each line to the right of its end, which must be the right end of the axes."""
+    axis.figure.draw_without_rendering()
+    high, level = axis.get_window_extent().height / axis.figure.dpi, -1.0
+    ends = [(axis.transAxes.inverted().transform(axis.transData.transform(line.get_xydata()[-1]))[1], line)
+            for line in axis.get_lines() if not line.get_label().startswith("_")]
+    for y, line in sorted(ends, key=lambda end: end[0]):
+        level = max(y, level + 0.19 / high)  # far enough from the name below
+        axis.annotate("", line.get_xydata()[-1], (1.03, level), textcoords="axes fraction", arrowprops={
+            "arrowstyle": "-", "color": GREY, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4})
+        axis.text(1.04, level, line.get_label(), transform=axis.transAxes, va="center", fontsize=SMALL,
+                  color=INK[line.get_color()])
 
 
 def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, rotation=0):

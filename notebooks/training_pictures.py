@@ -58,7 +58,11 @@ def _name(axis, place, text, taken, renderer):
         sideways = min(reach, 0.1) if up else reach
         middle = np.array([x + across * (half[0] + sideways * inch), y + up * (half[1] + reach * inch)])
         here = Bbox([middle - half - 3, middle + half + 3])
-        if (here.min > frame.min).all() and (here.max < frame.max).all() and not any(map(here.overlaps, taken)):
+        line = np.linspace((x, y), middle, 30)
+        others = [other for other in taken if not other.contains(x, y)]
+        crossed = reach > 0.1 and any(other.contains(*spot) for other in others for spot in line)
+        if ((here.min > frame.min).all() and (here.max < frame.max).all() and not crossed
+                and not any(map(here.overlaps, taken))):
             break
     axis.annotate(text, place, axis.transData.inverted().transform(middle), fontsize=SMALL, ha="center", va="center",
                   arrowprops={"arrowstyle": "-", "color": EDGE, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4}
@@ -308,9 +312,10 @@ def paths(loss, walks, alt, across, up, notes=None, goal=(0, 0), per_row=3, widt
     figure.draw_without_rendering()
     renderer, first = FigureCanvasAgg(figure).get_renderer(), axes[0, 0]
     road = torch.as_tensor(next(iter(walks.values()))).double()[:, None]
-    road = torch.cat([road[:-1] + share * (road[1:] - road[:-1]) for share in torch.linspace(0, 1, 12)], dim=1)
+    shares = torch.linspace(0, 1, 2 + 3000 // len(road))
+    road = torch.cat([road[:-1] + share * (road[1:] - road[:-1]) for share in shares], dim=1)
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in first.transData.transform(road.flatten(0, 1))]
-    taken += [Bbox.from_bounds(*(first.transData.transform(goal) - 8), 16, 16)]
+    taken += [Bbox.from_bounds(*(first.transData.transform(goal) - 6), 12, 12)]
     for label, place in [("start", walks[next(iter(walks))][0].tolist()), ("goal", goal)]:
         taken.append(_name(first, place, label, taken, renderer))
     figures.show(figure, alt)
@@ -444,23 +449,25 @@ def roofline(peaks, bandwidth, operations, alt, size=(7.6, 4.2)):
         taken.append(label.get_window_extent(renderer))
     a, b = (axis.transData.transform((x, x * bandwidth)) for x in (low, corner))
     turn = np.degrees(np.arctan2(*(b - a)[::-1]))
-    place = axis.transData.inverted().transform(a + 0.42 * (b - a) + np.array([-0.09, 0.13]) / inches)
-    label = _write(axis, *place, f"memory: {bandwidth / 1e9:,.0f} GB/s", rotation=turn, rotation_mode="anchor",
-                   color="black")
-    middle, along = axis.transData.transform(place), (b - a) / np.hypot(*(b - a))
-    long = figures.text_width(label.get_text(), SMALL) / inches / 2
+    text, along = f"memory: {bandwidth / 1e9:,.0f} GB/s", (b - a) / np.hypot(*(b - a))
+    long = figures.text_width(text, SMALL) / inches / 2
+    spots = [axis.transData.transform(point) for point in operations.values()]
+    middles = [a + share * (b - a) + np.array([-0.09, 0.13]) / inches for share in np.linspace(0.2, 0.8, 25)]
+    middle = max(middles, key=lambda middle: min(  # far from all points
+        0.5 * long, *(np.hypot(*(middle + share * along - spot)) for spot in spots for share in (-long, 0, long))))
+    _write(axis, *axis.transData.inverted().transform(middle), text, rotation=turn, rotation_mode="anchor")
     taken += [Bbox.from_bounds(*(middle + share * long * along - 7), 14, 14) for share in np.linspace(-1, 1, 30)]
-    walls = [(a, b), axis.transData.transform([(corner, bottom), (corner, top)])]
-    walls += [axis.transData.transform([(corner, peak), (high, peak)]) for peak in peaks.values()]
+    ends = [[(low, low * bandwidth), (ridge, max(peaks.values()))], [(corner, bottom), (corner, top)],
+            *([(corner, peak), (high, peak)] for peak in peaks.values())]
+    walls = [axis.transData.transform(both) for both in ends]
     for start, end in walls:
         taken += [Bbox.from_bounds(*(start + share * (end - start) - 2), 4, 4) for share in np.linspace(0, 1, 150)]
-    spots = [axis.transData.transform(point) for point in operations.values()]
     taken += [Bbox.from_bounds(*(spot - 5), 10, 10) for spot in spots]
     x, y = axis.transData.transform((corner, bottom))
     label = _write(axis, *axis.transData.inverted().transform((x + 0.06 / inches, y + 0.14 / inches)),
                    f"corner: {corner:,.1f} FLOPs per byte", ha="left")
     taken += [label.get_window_extent(renderer)]
-    for name, point in operations.items():
+    for name, point in sorted(operations.items(), key=lambda one: -one[1][0]):  # there is least room at the right
         taken.append(_name(axis, point, name, taken, renderer))
     figures.show(figure, alt)
 

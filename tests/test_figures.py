@@ -91,6 +91,8 @@ SAMPLES = {
     "linked points": lambda: figures.points(TWO, WORDS, ["a", "b", "a"], "x", "y", "alt", links=[(0, 1)]),
     "named lines": lambda: figures.panels([{"lines": {"up": LINE, "down": ([0, 1], [3, 2])}, "xlabel": "x",
                                             "ylabel": "y", "beside": True}], "alt"),
+    "named ends": lambda: figures.panels([{"lines": {"up": LINE, "also up": LINE}, "xlabel": "x", "ylabel": "y",
+                                           "beside": "ends"}], "alt"),
     "equation": lambda: mechanisms.equation([("a", TWO.T, figures.QUERY), ("b", THREE, figures.KEY)], ["@"], "alt",
                                             rows=[["x", "y"], None], marked=[(0, 0), None], digits=[2, 0]),
     "product": lambda: mechanisms.product(FOUR.T, FOUR, 0, 1, ["a", "b", "a @ b"], "alt"),
