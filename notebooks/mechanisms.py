@@ -144,7 +144,9 @@ def equation(parts, operators, alt, rows=None, marked=None, digits=None, cell=CE
     """
     rows, columns = rows or [None] * len(parts), columns or [None] * len(parts)
     matrices = [matrix.detach() for _, matrix, _ in parts]
-    if digits is None:
+    if digits is None and len(parts) < 3:
+        digits = [2] * len(parts)
+    elif digits is None:
         compute = torch.add if operators[0] == "+" else torch.matmul
         digits = [max(2, enough_digits(compute, matrices[:2]))] * 2 + [2]
     digits = [2 if torch.equal(matrix, matrix.round(decimals=2)) and places > 2 else places
@@ -361,8 +363,8 @@ def added_up(words, vectors, weights, alt, size=(4.6, 4.4)):
     for word, weight, tip in zip(words, weights, tips, strict=True):
         vector(axis, start.tolist(), tip.tolist(), "black", 1.8, zorder=4)
         (right, up), middle = (tip - start).tolist(), (start + tip) / 2
-        axis.text(middle[0] + 0.02 + (right / 2 if right > up else 0), max(middle[1] - 0.01, 0.03), f"{number(weight.item())} × {word}", ha="left",
-                  va="center", fontsize=SMALL)
+        axis.text(middle[0] + 0.02 + (right / 2 if right > up else 0), max(middle[1] - 0.01, 0.03),
+                  f"{number(weight.item())} × {word}", ha="left", va="center", fontsize=SMALL)
         start = tip
     axis.set(xlim=(0, 1.5 * x), ylim=(0, 1.05 * y), aspect="equal")
     axis.set_xlabel("first number", fontsize=SMALL)

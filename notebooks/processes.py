@@ -216,7 +216,7 @@ def stream(notes, repeats, alt, shapes=None, whole=True, note=""):
         _branch(axis, x, y, name, notes, shapes)
     if whole:
         _ends(axis, x, low, top, height, notes)
-        _write(axis, width - 0.05, height - 0.1, note, ha="right", weight="bold")
+        _write(axis, width - 0.05, top + 1.25, note, ha="right", style="italic")
     else:
         _write(axis, x - 0.15, 0.13, "from the embeddings, or from the block below", ha="left")
         _write(axis, width - 0.05, 0.13, note, ha="right")
@@ -320,18 +320,22 @@ def normalising(values, mean, deviation, alt, width=7.4, note=""):
 
     axis.plot([at(0), at(0)], [0.22, 3.0], color=FRAME, linewidth=1, linestyle="--", zorder=0)
     _write(axis, at(0), 0.08, "0")
-    sizes = [f"mean {mean:.4f}, deviation {deviation:.4f}{note}", f"mean 0, deviation {deviation:.4f}",
-             "mean 0, deviation 1"]
+    second = next(d for d in range(2, 9) if all(  # enough digits for the numbers below to follow from the printed ones
+        f"{round(v, d) / round(deviation, d):.2f}" == f"{v / deviation:.2f}" for v in stages[1]))
+    first = next(d for d in range(second, 9) if all(
+        f"{round(v, d) - round(mean, d):.{second}f}" == f"{v - mean:.{second}f}" for v in values))
+    size = f"deviation {deviation:.{second}f}"
+    sizes = [f"mean {mean:.{first}f}, {size}{note}", f"mean 0, {size}", "mean 0, deviation 1"]
     for y, stage, name, size in zip(heights, stages, ["as they came", "shifted", "scaled"], sizes, strict=True):
         axis.plot([left - 0.15, right + 0.15], [y, y], color=LINE, linewidth=1)
         _write(axis, 0, y, name, ha="left", weight="bold")
-        if stage is stages[-1]:
-            _write(axis, left - 0.15, y - 0.21, size, ha="left", style="italic")
-        else:
-            _write(axis, right + 0.15, y + 0.2, size, ha="right", style="italic")
-        _dots(axis, [at(value) for value in stage], y, [
-            f"{value:.{4 if stage is not stages[-1] else 2}f}".replace("-", "−") if value else "0" for value in stage])
-    for number, operation in enumerate([f"− mean\n{mean:.4f}", f"÷ deviation\n{deviation:.4f}"]):
+        digits = {heights[0]: first, heights[1]: second}.get(y, 2)
+        below = _dots(axis, [at(value) for value in stage], y, [
+            f"{value:.{digits}f}".replace("-", "−") if value else "0" for value in stage])
+        last = y == heights[-1]
+        _write(axis, left - 0.15 if last else right + 0.15, y + (0.21 if below and not last else -0.21), size,
+               ha="left" if last else "right", style="italic")
+    for number, operation in enumerate([f"− mean\n{mean:.{first}f}", f"÷ deviation\n{deviation:.{second}f}"]):
         y, below = heights[number], heights[number + 1]
         _arrow(axis, (0.3, y - 0.2), (0.3, below + 0.2))
         _write(axis, 0.42, (y + below) / 2, operation, ha="left")
@@ -341,7 +345,11 @@ def normalising(values, mean, deviation, alt, width=7.4, note=""):
 
 
 def _dots(axis, places, y, labels):
-    """Draw dots on a line and their labels, above and below in turn, one label for those that lie close together."""
+    """Draw dots on a line and their labels, above and below in turn, one label for those that lie close together.
+
+    Returns:
+        whether the last label is below.
+    """
     groups = []
     for place, label in sorted(zip(places, labels, strict=True)):
         if groups and place - groups[-1][0][-1] < 0.12:
@@ -356,6 +364,7 @@ def _dots(axis, places, y, labels):
                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})
         for place, count in Counter(near).items():
             axis.scatter(place, y, s=40 + 25 * (count - 1), color=figures.BLUE, edgecolor="white", zorder=6)
+    return len(groups) % 2 == 0
 
 
 def cross_entropy_steps(texts, logits, targets, names, alt):

@@ -20,7 +20,7 @@ def merges_learned(rows, examples, alt, letter=0.23, row_height=0.35):
     for word in examples:
         starts.append(starts[-1] + len(word) * letter + 0.3)
     figure, axis = sheet(starts[-1] - 0.25, 0.3 + len(rows) * row_height)
-    for x, text in [(0.05, "merge"), (bar_x, "how often, and the next pair"), *zip(starts, examples, strict=False)]:
+    for x, text in [(0.05, "merge"), (bar_x, "how often, and the second pair"), *zip(starts, examples, strict=False)]:
         axis.text(x, 0.2, text, ha="left", va="baseline", fontsize=SMALL, weight="bold")
     for number, (pair, count, other, less, parts_of_examples) in enumerate(rows):
         y = 0.3 + number * row_height
@@ -32,7 +32,7 @@ def merges_learned(rows, examples, alt, letter=0.23, row_height=0.35):
             axis.text(x + width + 0.1, middle, sign, ha="center", va="center_baseline", fontsize=SMALL)
         length = bar * count / rows[0][1]
         axis.barh(middle, length, 0.2, left=bar_x, color=SLATE)
-        axis.text(bar_x + length + 0.06, middle, f"{count},  next {other[0]} + {other[1]}: {less}", ha="left",
+        axis.text(bar_x + length + 0.06, middle, f"{count};  {other[0]} + {other[1]}: {less}", ha="left",
                   va="center_baseline", fontsize=SMALL)
         for x, parts in zip(starts, parts_of_examples, strict=False):
             for part in parts:
