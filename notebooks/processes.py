@@ -298,7 +298,7 @@ def depths(panels, xlabel, ylabel, alt, size=(3.9, 3.0)):
     figures.show(figure, alt)
 
 
-def normalising(values, mean, deviation, alt, width=7.4, note=""):
+def normalising(values, mean, deviation, alt, width=8.4, note=""):
     """Draw the numbers of one token on three number lines: as they are, less their mean, over their deviation.
 
     Args:
@@ -325,7 +325,7 @@ def normalising(values, mean, deviation, alt, width=7.4, note=""):
     first = next(d for d in range(second, 9) if all(
         f"{round(v, d) - round(mean, d):.{second}f}" == f"{v - mean:.{second}f}" for v in values))
     size = f"deviation {deviation:.{second}f}"
-    sizes = [f"mean {mean:.{first}f}, {size}{note}", f"mean 0, {size}", "mean 0, deviation 1"]
+    sizes = [f"{size}{note}", f"mean 0, {size}", "mean 0, deviation 1"]
     for y, stage, name, size in zip(heights, stages, ["as they came", "shifted", "scaled"], sizes, strict=True):
         axis.plot([left - 0.15, right + 0.15], [y, y], color=LINE, linewidth=1)
         _write(axis, 0, y, name, ha="left", weight="bold")
@@ -472,9 +472,9 @@ def circle(stations, operations, middle, alt, size=(7.6, 3.6)):
         _write(axis, x, y - 0.12, detail, zorder=4)
     for number, operation in enumerate(operations):
         ends = (number, (number + 1) % len(stations))
-        _arrow(axis, *(places[end] for end in ends), width=2.2, curve=-0.18, boxes=[boxes[end] for end in ends])
+        _arrow(axis, *(places[end] for end in ends), width=2.2, curve=-0.25, boxes=[boxes[end] for end in ends])
         angle = (number + 0.5) * 2 * pi / len(stations)
-        _write(axis, width / 2 + 0.7 * across * sin(angle), height / 2 + 0.7 * up * cos(angle), operation)
+        _write(axis, width / 2 + 0.56 * across * sin(angle), height / 2 + 0.58 * up * cos(angle), operation)
     _write(axis, width / 2, height / 2, middle, style="italic")
     figures.show(figure, alt)
 
