@@ -221,14 +221,14 @@ def dot_products(query, others, alt, name="word", colour=TOKEN, size=2.7):
     """
     corners = torch.cat([query[None], others, torch.zeros(1, 2), others @ query[:, None] / (query @ query) * query])
     low, high = corners.amin(dim=0).tolist(), corners.amax(dim=0).tolist()
-    scale = (size - 1.4) / (high[0] - low[0])
+    scale = (size - 1.45) / (high[0] - low[0])
     height = scale * (high[1] - low[1]) + 0.5
     figure, axis = sheet(len(others) * (size + 0.14), height + 0.86)
     for i, other in enumerate(others):
         left, score = i * (size + 0.14) + 0.02, (query @ other).item()
 
         def at(point, left=left):
-            return left + 0.5 + scale * (point[0].item() - low[0]), 0.28 + height - 0.2 - scale * (
+            return left + 0.56 + scale * (point[0].item() - low[0]), 0.28 + height - 0.2 - scale * (
                 point[1].item() - low[1])
 
         zero, shadow = torch.zeros(2), score / (query @ query) * query
