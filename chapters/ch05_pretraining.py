@@ -151,7 +151,8 @@ def plot_losses(epochs_seen, tokens_seen, train_losses, val_losses):
            f"the {'validation' if gap > 0 else 'training'} loss is about {abs(gap):.0f} higher.")
     if min(val_losses) < val_losses[-1]:
         alt += " A dot marks the lowest validation loss, and a shade what comes after it."
-    processes.losses(epochs_seen, train_losses, val_losses, f"epochs ({int(tokens_seen[-1]):,} tokens seen)", alt)
+    xlabel = f"epochs ({int(tokens_seen[-1]):,} tokens seen in all)"
+    processes.losses(epochs_seen, train_losses, val_losses, xlabel, alt)
 
 
 # 5.3.1 · Temperature

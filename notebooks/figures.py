@@ -203,7 +203,7 @@ def sheet(width, height):
     return figure, axis
 
 
-def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, text=SMALL):
+def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, text=SMALL, handed_on=False):
     """Draw rows of token boxes on one grid of columns, so that what stands above what can be compared.
 
     Args:
@@ -211,6 +211,7 @@ def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, t
         alt: what one sees.
         column_width, label_width, row_height: in inches.
         text: the size of the text in points.
+        handed_on: lead an arrow from each marked token to the row below.
     """
     spans = [[token if isinstance(token, tuple) else (token, 1) for token in row.tokens] for row in rows]
     columns = max(row.start + sum(span for _, span in cells) for row, cells in zip(rows, spans, strict=True))
@@ -221,14 +222,18 @@ def token_rows(rows, alt, column_width=0.62, label_width=1.5, row_height=0.42, t
         axis.text(0, y + row_height / 2, row.label, ha="left", va="center_baseline", fontsize=text)
         for position, (token, span) in enumerate(cells):
             marked = position in row.marked
-            box(axis, label_width + column * column_width + 0.02, y + 0.04, span * column_width - 0.04,
-                row_height - 0.08, token, DARK if marked and row.colour == SLATE else row.colour, marked, text)
+            box(axis, label_width + column * column_width + 0.02, y + (row_height - 0.34) / 2,
+                span * column_width - 0.04, 0.34, token, DARK if marked and row.colour == SLATE else row.colour, marked,
+                text)
+            if marked and handed_on and number < len(rows) - 1:
+                middle = label_width + (column + span / 2) * column_width
+                arrow(axis, (middle, y + (row_height - 0.34) / 2), (middle, y - (row_height - 0.34) / 2))
             column += span
     show(figure, alt)
 
 
 def heatmaps(matrices, alt, titles=None, rows=None, columns=None, digits=2, cell=0.5, colour_map="Blues", ylabel=None,
-             xlabel=None, limits=None, text=SMALL):
+             xlabel=None, limits=None, text=SMALL, lines=False):
     """Draw matrices side by side as coloured cells; NaN is a blank cell, and `digits=None` leaves the numbers out.
 
     Args:
@@ -239,6 +244,7 @@ def heatmaps(matrices, alt, titles=None, rows=None, columns=None, digits=2, cell
         columns: the labels of the columns.
         limits: (lowest, highest) value of the colour scale; by default each picture's own.
         text: the size of the labels in points.
+        lines: draw a line around each cell, the blank ones too, so that cells can be counted.
     """
     titles = titles or [None] * len(matrices)
     if not rows or isinstance(rows[0], str):
@@ -254,9 +260,12 @@ def heatmaps(matrices, alt, titles=None, rows=None, columns=None, digits=2, cell
         axis.tick_params(length=0)
         axis.set_title(title, fontsize=text + 1)
         axis.set_xticks(range(values.shape[1]), columns or [str(i) for i in range(values.shape[1])], fontsize=text,
-                        rotation=45 if columns else 0, ha="right" if columns else "center")
+                        rotation=45 if columns else 0, ha="right" if columns else "center", rotation_mode="anchor")
         axis.set_yticks(range(values.shape[0]), names or [str(i) for i in range(values.shape[0])], fontsize=text)
         axis.set_xlabel(xlabel, fontsize=text)
+        if lines:
+            axis.pcolormesh(np.arange(values.shape[1] + 1) - 0.5, np.arange(values.shape[0] + 1) - 0.5, values * 0,
+                            facecolor="none", edgecolor=GREY, linewidth=0.8)
         if digits is not None:
             _write_values(axis, image, values, digits)
     axes[0].set_ylabel(ylabel, fontsize=text)
@@ -272,10 +281,12 @@ def _write_values(axis, image, values, digits):
                           color=readable(image.cmap(image.norm(value))))
 
 
-def curves(x, ys, xlabel, ylabel, alt, size=(3.6, 2.5), logx=False, logy=False, marks=False):
-    """Draw one line per entry of `ys`, {name: values}, over the common `x`."""
+def curves(x, ys, xlabel, ylabel, alt, size=(3.6, 2.5), logx=False, logy=False, marks=False, from_zero=False):
+    """Draw one line per entry of `ys`, {name: values}, over the common `x`; `from_zero`: the y-axis begins at 0."""
     figure, (axis,) = canvas(*size)
     _lines(axis, {name: (x, values) for name, values in ys.items()}, xlabel, ylabel, logx, logy, marks)
+    if from_zero:
+        axis.set_ylim(bottom=0)
     show(figure, alt)
 
 
@@ -379,14 +390,16 @@ def name_ends(axis):
                   color=INK[line.get_color()])
 
 
-def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, rotation=0):
-    """Draw bars side by side: `groups` is {name: one value per label}."""
+def bars(labels, groups, ylabel, alt, size=(3.6, 2.5), logy=False, xlabel=None, rotation=0, numbers=None):
+    """Draw bars side by side: `groups` is {name: one value per label}; `numbers`, such as "{:.1f}", writes them on."""
     figure, (axis,) = canvas(*size)
     width = 0.8 / len(groups)
     for number, (name, values, colour, hatch) in enumerate(told_apart(groups, COLOURS, HATCHES)):
         at = [position + (number - (len(groups) - 1) / 2) * width for position in range(len(labels))]
-        axis.bar(at, [float(value) for value in values], width, label=name, color=colour,
-                 hatch=hatch, edgecolor="white")
+        drawn = axis.bar(at, [float(value) for value in values], width, label=name, color=colour,
+                         hatch=hatch, edgecolor="white")
+        if numbers:
+            axis.bar_label(drawn, fmt=numbers, fontsize=SMALL, padding=1)
     axis.set_yscale("log" if logy else "linear")
     axis.set_xticks(range(len(labels)), labels, rotation=rotation, ha="right" if rotation else "center")
     _label(axis, xlabel, ylabel, legend=len(groups) > 1)
@@ -425,29 +438,33 @@ def stacked_bars(labels, parts, ylabel, alt, size=(3.6, 2.5), xlabel=None, colou
     show(figure, alt)
 
 
-def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0), text=SMALL, links=()):
+def points(vectors, labels, groups, xlabel, ylabel, alt, size=(3.8, 3.0), text=SMALL, links=(), legend=False):
     """Draw 2-dimensional vectors as labelled points, both axes to one scale.
 
     Args:
         vectors: (n, 2) tensor.
         labels, groups: the text of each point, and the name of its group, which gives the colour.
         xlabel, ylabel, alt, size, text: as for the other charts.
-        links: pairs of places in `labels`: a line goes from the first point to the second.
+        links: pairs of places in `labels`: an arrow goes from the first point to the second, one with two heads if
+            each goes to the other.
+        legend: name the groups.
     """
     figure, (axis,) = canvas(*size)
     looks = {name: {"color": colour, "marker": marker}
              for name, _, colour, marker in told_apart(dict.fromkeys(groups), COLOURS, MARKERS)}
     for start, end in links:
-        axis.annotate("", vectors[end].tolist(), vectors[start].tolist(), arrowprops={
-            "arrowstyle": "->", "color": "#888888", "shrinkA": 4, "shrinkB": 5, "mutation_scale": 9})
-    for (x, y), group in zip(vectors.tolist(), groups, strict=True):
-        axis.scatter(x, y, s=28, **looks[group])
+        if (end, start) not in links or start < end:
+            axis.annotate("", vectors[end].tolist(), vectors[start].tolist(), arrowprops={
+                "arrowstyle": "<->" if (end, start) in links else "->", "color": "#888888", "shrinkA": 4, "shrinkB": 4,
+                "mutation_scale": 8})
+    for place, ((x, y), group) in enumerate(zip(vectors.tolist(), groups, strict=True)):
+        axis.scatter(x, y, s=28, label=group if group not in groups[:place] else None, **looks[group])
     axis.axhline(0, color=GREY, linewidth=0.8, zorder=0)
     axis.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     axis.margins(0.22 if len(labels) < 10 else 0.12)
     axis.set_aspect("equal")  # so that distances can be compared
     axis.tick_params(labelsize=text)
-    _label(axis, xlabel, ylabel, legend=False, text=text)
+    _label(axis, xlabel, ylabel, legend=legend, text=text)
     figure.draw_without_rendering()  # now the places on the page are known
     renderer = FigureCanvasAgg(figure).get_renderer()
     lines = [vectors[start] + share * (vectors[end] - vectors[start])

@@ -92,7 +92,8 @@ def sampling(words, logits, alt, tail=(), temperature=1.0, top_k=None, top_p=1.0
         labels, heights = [*labels, "all others"], [*heights, sum(final[len(words):])]
     colours = [CHANCE] * len(words) + [TOKEN]
     title = f"temperature {temperature:g}, top-k {top_k or 'all'}, top-p {top_p:g}"
-    show("sampling", data, _bars(labels, heights, [f"{height:.4f}" for height in heights], colours, title), alt)
+    notes = [f"{height:.4f}" if height else "cut" for height in heights]
+    show("sampling", data, _bars(labels, heights, notes, colours, title), alt)
 
 
 def grouped(logits, after):
@@ -139,7 +140,7 @@ def attention(words, queries, keys, values, alt, word=1, scale=1.0):
     show("attention", data, _bars(words, weights, notes, QUERY, f"weights of {words[word]}"), alt)
 
 
-def heads(tokens, heads, alt, head=0, word=-1):
+def heads(tokens, heads, alt, head=0, word=-1, parts=()):
     """Show where the heads of a trained model look, word by word, as arcs as thick as the weight.
 
     Args:
@@ -148,6 +149,7 @@ def heads(tokens, heads, alt, head=0, word=-1):
             not used.
         alt: what the still picture shows.
         head, word: shown at first.
+        parts: (first, last, text) for brackets below the tokens of the still picture.
     """
     length = len(tokens)
     word %= length
@@ -164,6 +166,10 @@ def heads(tokens, heads, alt, head=0, word=-1):
 
     name = list(rounded)[head]
     figure, axis = figures.surface(0.62 * length, 2.1)
+    for first, last, text in parts:
+        start, end = 0.62 * first + 0.08, 0.62 * last + 0.54
+        axis.plot([start, start, end, end], [-0.02, -0.08, -0.08, -0.02], color=DARK, clip_on=False)
+        axis.text((start + end) / 2, -0.14, text, ha="center", va="top", fontsize=TEXT)
     for other, weight in enumerate(rounded[name][word]):
         top = 0.5 + 1.6 * (word - other + 0.4) / (word + 0.4)  # a curve rises to three quarters of it
         x, y = 0.62 * word + 0.31, 0.62 * other + 0.31
@@ -195,21 +201,21 @@ def windows(tokens, ids, alt, length=4, stride=4):
     data = {"tokens": [figures.visible(token) for token in tokens], "ids": [int(number) for number in ids],
             "length": length, "stride": stride}
     starts = range(0, n - length, stride)
-    cell, left = 0.68, 0.9
-    figure, (axis,) = figures.canvas(left + n * cell, 0.6 + 0.34 * len(starts))
-    height = 0.6 + 0.34 * len(starts)
+    cell, left = max(figures.text_width(token, TEXT) for token in data["tokens"]) + 0.12, 0.9
+    height = 0.66 + 0.5 * len(starts)
+    figure, (axis,) = figures.canvas(left + n * cell, height)
     figures.blank(axis, left + n * cell, height)
-    for i, (token, number) in enumerate(zip(data["tokens"], data["ids"], strict=True)):
-        for y, text in ((height - 0.1, token), (height - 0.34, number)):
-            axis.text(left + (i + 0.5) * cell, y, text, ha="center", va="center", fontsize=TEXT)
+    rows = [(height - 0.1, "tokens", data["tokens"]), (height - 0.34, "ids", data["ids"])]
     for row, start in enumerate(starts):
-        y = height - 0.6 - 0.34 * (row + 1) + 0.06
-        axis.text(0, y + 0.16, f"window {row}", va="center", fontsize=TEXT)
-        for first, bottom, colour in ((start, y + 0.16, TOKEN), (start + 1, y, LOSS)):
-            axis.add_patch(Rectangle((left + first * cell + 0.03, bottom), length * cell - 0.06, 0.13, facecolor=colour,
-                                     edgecolor=EDGE))
-    axis.text(0, height - 0.1, "inputs grey,", va="center", fontsize=TEXT)
-    axis.text(0, height - 0.34, "targets red", va="center", fontsize=TEXT)
+        for part, first, colour in (("input", start, TOKEN), ("target", start + 1, LOSS)):
+            y = height - 0.71 - 0.5 * row - (0.21 if part == "target" else 0)
+            rows.append((y, f"{part} {row}", []))
+            axis.add_patch(Rectangle((left + first * cell + 0.03, y - 0.08), length * cell - 0.06, 0.16,
+                                     facecolor=colour, edgecolor=EDGE))
+    for y, name, texts in rows:
+        axis.text(0, y - 0.05, name, va="baseline", fontsize=TEXT)
+        for i, text in enumerate(texts):
+            axis.text(left + (i + 0.5) * cell, y - 0.05, text, ha="center", va="baseline", fontsize=TEXT)
     show("windows", data, figure, alt)
 
 
@@ -233,8 +239,10 @@ def merges(steps, totals, sample, alt, done=3):
     pairs = data["steps"][min(done, len(steps) - 1)]
     labels = [f"{left} + {right}" for left, right, _ in pairs]
     counts = [count for *_, count in pairs]
+    learned = ", ".join("".join(step[0][:2]) for step in data["steps"][:done])
+    title = f"merged so far: {learned or 'nothing'}; next comes the black pair"
     show("merges", data, _bars(labels, counts, [f"{count:,}" for count in counts], [DARK] + [TOKEN] * (len(pairs) - 1),
-                               f"pairs after {done} merges; the first comes next"), alt)
+                               title), alt)
 
 
 def rope(query, key, per_place, alt, places=60, distances=40, place=5, distance=2):
@@ -333,9 +341,14 @@ def loop(start, ways, alt, stage=2):
     steps = next(iter(ways.values()))
     at = min(stage // 3, len(steps) - 1)
     labels, shares = zip(*steps[at]["top"], strict=True)
-    colours = [DARK if label == steps[at]["drawn"][0] else CHANCE for label in labels]
-    text = " ".join([*data["start"], *(step["drawn"][0] for step in steps[:at])])
-    show("loop", data, _bars(labels, shares, [f"{share:.3f}" for share in shares], colours, f"after: {text}"), alt)
+    drawn = steps[at]["drawn"][0]
+    colours = [DARK if label == drawn else CHANCE for label in labels]
+    if more := steps[at]["count"] - len(labels):
+        labels, shares = (*labels, f"{more:,} others"), (*shares, steps[at]["others"])
+        colours.append(TOKEN if drawn in labels else DARK)
+    text = "".join([*data["start"], *(step["drawn"][0] for step in steps[:at])]).replace("·", " ")
+    show("loop", data, _bars(labels, shares, [f"{share:.3f}" for share in shares], colours,
+                             f"what follows “{text}” (black: the dice chose it)"), alt)
 
 
 def walk(start, predict, seeds=(1, 2), steps=8, shown=10):

@@ -1,7 +1,8 @@
 """Pictures of how something works, with vectors and matrices: look-up, dot product, attention, mask, heads.
 
 Each shows an operation with its numbers, few enough to check by hand, in the colours of `figures.py`. The numbers are
-those of the notebook's own tensors; the functions compute only what stands on the picture.
+those of the notebook's own tensors; the functions compute only what stands on the picture. Where they print a result,
+they print what it is made of with as many decimals as it takes to get that result from the printed numbers.
 """
 
 import torch
@@ -16,6 +17,7 @@ from figures import (
     TOKEN,
     VALUE,
     arrow,
+    canvas,
     readable,
     sheet,
     show,
@@ -35,6 +37,38 @@ def number(value, digits=2):
     if value in (float("inf"), float("-inf")):
         return "∞" if value > 0 else "−∞"
     return f"{value:.{digits}f}".replace("-", "−")
+
+
+def enough_digits(compute, inputs, digits=2, result=None, most=5):
+    """Return with how many digits `inputs` must be printed, at least 1, for a result to follow from what is printed.
+
+    Args:
+        compute: a function of the inputs.
+        inputs: tensors.
+        digits: of the result, one tensor, on the picture.
+        result: by default that of the exact inputs.
+        most: the most digits that a picture has room for.
+    """
+    inputs = [torch.as_tensor(part).detach().double() for part in inputs]
+    wanted = printed(compute(*inputs) if result is None else result, digits)
+    return next((enough for enough in range(1, most)
+                 if printed(compute(*(part.round(decimals=enough) for part in inputs)), digits) == wanted), most)
+
+
+def printed(values, digits):
+    """Return the numbers of a tensor as they are printed."""
+    return [number(value, digits) for value in torch.as_tensor(values).detach().double().flatten().tolist()]
+
+
+def products(first, second, digits=2, other=None):
+    """Return a sum of products as text, with brackets around a negative second number; `other`: its digits."""
+    texts = zip(printed(first, digits), printed(second, digits if other is None else other), strict=True)
+    return " + ".join(f"{a} · {f'({b})' if b.startswith('−') else b}" for a, b in texts)
+
+
+def cell_width(matrix, digits, least=CELL):
+    """Return how wide a cell must be for the numbers of a matrix."""
+    return max(least, *(text_width(text, SMALL) + 0.08 for text in printed(matrix, digits)))
 
 
 def grid(axis, x, y, matrix, fill=PLAIN, digits=2, cell=CELL, title=None, rows=None, columns=None,
@@ -93,7 +127,7 @@ def vector(axis, start, end, colour, width=2.0, head=11, zorder=3):
                               "mutation_scale": head})
 
 
-def equation(parts, operators, alt, rows=None, marked=None, digits=2, cell=CELL):
+def equation(parts, operators, alt, rows=None, marked=None, digits=None, cell=CELL, columns=None, worked=False):
     """Draw matrices with operators between them, such as A @ B = C, and outline what makes one row of the result.
 
     Args:
@@ -102,28 +136,52 @@ def equation(parts, operators, alt, rows=None, marked=None, digits=2, cell=CELL)
         alt: what one sees.
         rows: the labels of the rows, one list per part or None.
         marked: per part the rows that are outlined together, (first, last), or None.
-        digits, cell: decimals, one for all parts or one per part, and the width of a cell in inches.
+        digits: decimals, one number per part; by default 2 for the result, and for what it is made of at least as many,
+            and so many that the result follows from what is printed.
+        cell: the least width of a cell in inches.
+        columns: the labels of the columns, one list per part or None.
+        worked: write below how the first number of the outlined row comes about.
     """
-    rows = rows or [None] * len(parts)
-    digits = digits if isinstance(digits, list) else [digits] * len(parts)
+    rows, columns = rows or [None] * len(parts), columns or [None] * len(parts)
+    matrices = [matrix.detach() for _, matrix, _ in parts]
+    if digits is None and len(parts) < 3:
+        digits = [2] * len(parts)
+    elif digits is None:
+        compute = torch.add if operators[0] == "+" else torch.matmul
+        digits = [max(2, enough_digits(compute, matrices[:2]))] * 2 + [2]
+    digits = [2 if torch.equal(matrix, matrix.round(decimals=2)) and places > 2 else places
+              for matrix, places in zip(matrices, digits, strict=True)]
+    cells = [max([cell_width(matrix, places, cell), *(text_width(name, SMALL) + 0.06 for name in names or [])])
+             for matrix, places, names in zip(matrices, digits, columns, strict=True)]
     lefts = [max((text_width(name, SMALL) for name in names or []), default=-0.08) + 0.1 for names in rows]
-    widths = [max(matrix.shape[1] * cell, text_width(title, SMALL, weight="bold")) for title, matrix, _ in parts]
-    tallest = max(matrix.shape[0] for _, matrix, _ in parts) * ROW
-    figure, axis = sheet(sum(lefts) + sum(widths) + 0.34 * len(operators) + 0.05, tallest + 0.3)
+    widths = [max(matrix.shape[1] * wide, text_width(title, SMALL, weight="bold"))
+              for (title, matrix, _), wide in zip(parts, cells, strict=True)]
+    tallest, top = max(matrix.shape[0] for matrix in matrices) * ROW, 0.43 if any(columns) else 0.26
+    figure, axis = sheet(sum(lefts) + sum(widths) + 0.34 * len(operators) + 0.05, top + tallest + 0.04 + 0.3 * worked)
     x = 0.02
     for i, (title, matrix, colour) in enumerate(parts):
-        height, width = matrix.shape[0] * ROW, matrix.shape[1] * cell
-        y = 0.26 + (tallest - height) / 2
+        height, width = matrix.shape[0] * ROW, matrix.shape[1] * cells[i]
+        y = top + (tallest - height) / 2
         if i:
-            sign(axis, x + 0.17, 0.26 + tallest / 2, operators[i - 1])
+            sign(axis, x + 0.17, top + tallest / 2, operators[i - 1])
             x += 0.34
         x += lefts[i]
         left = x + (widths[i] - width) / 2
-        grid(axis, left, y, matrix, fill=tint(colour, 0.3), digits=digits[i], cell=cell, title=title, rows=rows[i])
+        grid(axis, left, y, matrix, fill=tint(colour, 0.3), digits=digits[i], cell=cells[i], title=title, rows=rows[i],
+             columns=columns[i])
         if marked and marked[i]:
             first, last = marked[i]
             frame(axis, left, y + first * ROW, width, (last - first + 1) * ROW)
         x += widths[i]
+    if worked:
+        row, (first, second, result) = marked[0][0], matrices
+        if operators[0] == "+":
+            texts = printed(first[row, :1], digits[0]) + printed(second[row, :1], digits[1])
+            sum_of = " + ".join([texts[0], f"({texts[1]})" if texts[1].startswith("−") else texts[1]])
+        else:
+            sum_of = products(first[row], second[:, 0], digits[0], digits[1])
+        axis.text(figure.get_figwidth() / 2, top + tallest + 0.2, "outlined, first number:  "
+                  f"{sum_of} = {number(result[row, 0].item(), digits[2])}", ha="center", va="center", fontsize=SMALL)
     show(figure, alt)
 
 
@@ -198,7 +256,7 @@ def lookup(ids, table, names, alt, digits=2):
     show(figure, alt)
 
 
-def dot_products(query, others, alt, name="word", colour=TOKEN, size=2.3):
+def dot_products(query, others, alt, name="word", colour=TOKEN, size=2.7):
     """Draw dot products of two numbers as arrows: the shadow of the other vector on the query's line, the arithmetic.
 
     Args:
@@ -210,14 +268,14 @@ def dot_products(query, others, alt, name="word", colour=TOKEN, size=2.3):
     """
     corners = torch.cat([query[None], others, torch.zeros(1, 2), others @ query[:, None] / (query @ query) * query])
     low, high = corners.amin(dim=0).tolist(), corners.amax(dim=0).tolist()
-    scale = (size - 0.8) / (high[0] - low[0])
+    scale = (size - 1.45) / (high[0] - low[0])
     height = scale * (high[1] - low[1]) + 0.5
-    figure, axis = sheet(len(others) * (size + 0.14), height + 0.62)
+    figure, axis = sheet(len(others) * (size + 0.14), height + 0.86)
     for i, other in enumerate(others):
         left, score = i * (size + 0.14) + 0.02, (query @ other).item()
 
         def at(point, left=left):
-            return left + 0.4 + scale * (point[0].item() - low[0]), 0.28 + height - 0.2 - scale * (
+            return left + 0.56 + scale * (point[0].item() - low[0]), 0.28 + height - 0.2 - scale * (
                 point[1].item() - low[1])
 
         zero, shadow = torch.zeros(2), score / (query @ query) * query
@@ -234,33 +292,30 @@ def dot_products(query, others, alt, name="word", colour=TOKEN, size=2.3):
                                      (name, other, colour if colour != TOKEN else SLATE, INK[colour])]:
             vector(axis, at(zero), at(end), line, 2.4)
             x, y = at(end)
-            axis.text(x, y - 0.1, text, ha="center", va="bottom", fontsize=SMALL, color=ink, weight="bold")
+            right = text == "query"  # out of the way of the dotted line
+            axis.text(x - 0.12 * right, y - 0.08, f"{text} ({', '.join(printed(end, 0))})",
+                      ha="left" if right else "center", va="bottom", fontsize=SMALL, color=ink, weight="bold")
         if score:
             x, y = at(shadow / 2)
             axis.text(x + 0.14, y + 0.1, "shadow", ha="left", va="top", fontsize=SMALL, color=INK[colour])
-        terms = " + ".join(f"{number(a, 0)} · {f'({number(b, 0)})' if b < 0 else number(b, 0)}"
-                           for a, b in zip(query.tolist(), other.tolist(), strict=True))
-        axis.text(left + size / 2, height + 0.46, f"{terms} = {number(score, 0)}", ha="center", va="center",
-                  fontsize=SMALL + 1)
+        axis.text(left + size / 2, height + 0.46, f"{products(query, other, 0)} = {number(score, 0)}", ha="center",
+                  va="center", fontsize=SMALL + 1)
+        length = query.norm().item()
+        axis.text(left + size / 2, height + 0.7, f"shadow {number(score / length, 3)} × query {number(length, 3)} = "
+                  f"{number(score)}", ha="center", va="center", fontsize=SMALL)
     show(figure, alt)
 
 
-def labels_beside(axis, x, targets, top, bottom, gap=0.21):
-    """Write labels below each other at x, each with a thin line to its place: `targets` has (text, place, colour)."""
-    targets = sorted(targets, key=lambda target: target[1][1])
-    heights = [target[1][1] for target in targets]
-    for i in range(1, len(heights)):
-        heights[i] = max(heights[i], heights[i - 1] + gap)
-    excess = max(0.0, heights[-1] - bottom)
-    heights[-1] -= excess
-    for i in range(len(heights) - 2, -1, -1):
-        heights[i] = min(heights[i], heights[i + 1] - gap)
-    for (text, place, colour), y in zip(targets, heights, strict=True):
-        axis.plot([place[0], x - 0.04], [place[1], max(y, top)], color="#999999", linewidth=0.7, zorder=1)
-        axis.text(x, max(y, top), text, ha="left", va="center", fontsize=SMALL, color=colour)
+def bars_beside(axis, x, y, name, values, digits):
+    """Draw a column of bars, each with its number, below the name of what they are."""
+    axis.text(x + 0.5, y - 0.06, name, ha="center", va="bottom", fontsize=SMALL, weight="bold", color=INK[QUERY])
+    for row, (value, text) in enumerate(zip(values.tolist(), printed(values, digits), strict=True)):
+        length, top = 0.5 * max(value, 0) / values.max().item(), y + row * ROW
+        axis.add_patch(Rectangle((x, top + 0.05), length, ROW - 0.1, color=QUERY))
+        axis.text(x + length + 0.06, top + ROW / 2, text, ha="left", va="center_baseline", fontsize=SMALL)
 
 
-def journey(words, word, query, keys, values, weights, alt, learned=False, note=""):
+def journey(words, word, query, keys, values, weights, alt, learned=False):
     """Draw the way of one query: a score with every key, weights by the softmax, values times weights, their sum.
 
     Args:
@@ -270,85 +325,98 @@ def journey(words, word, query, keys, values, weights, alt, learned=False, note=
         keys, values: (number of words, d) and (number of words, d of the values).
         weights: (number of words,) attention weights of this query.
         alt: what one sees.
-        learned: query, key and value are three vectors with three colours; otherwise all are the word's own vector.
-        note: what the softmax gets besides the scores, such as "÷ √2".
+        learned: query, key and value are three vectors with three colours, and scores are divided by √d; otherwise all
+            are the word's own vector.
     """
     query, keys, values, weights = (tensor.detach() for tensor in (query, keys, values, weights))
+    count, width, divisor = len(words), keys.shape[1], keys.shape[1] ** 0.5 if learned else 1.0
     scores, context = keys @ query, weights @ values
-    count, depth, thickness = len(words), values.shape[1], 0.44
+    powers = torch.exp(scores / divisor)
+    exact = torch.equal(values, values.round(decimals=2))  # how many digits each step needs, from the last to the first
+    of_weights = max(2, enough_digits(lambda w, v: torch.cat([w @ (values.double() if exact else v), w.sum()[None]]),
+                                      [weights, values]))
+    of_sum = enough_digits(lambda total: powers / total, [powers.sum()], of_weights, weights)
+    total = round(powers.sum().item(), of_sum)
+    of_powers = max(enough_digits(lambda p: p / total, [powers], of_weights, weights),
+                    enough_digits(torch.sum, [powers], of_sum))
+    of_scores = max(2, enough_digits(lambda s: torch.exp(s / divisor), [scores], of_powers))
+    of_keys = max(2, enough_digits(lambda q, k: k @ q, [query, keys], of_scores))
+    of_values = 2 if exact else of_weights
+
     key_colour, value_colour = (KEY, VALUE) if learned else (TOKEN, TOKEN)
-    left, top = 0.72, 1.02
-    keys_end = left + keys.shape[1] * thickness
-    score_x, weight_x = keys_end + 0.62, keys_end + 2.42
-    values_x = weight_x + 1.62
-    panel, panel_top = 2.35, top + (count + 1) * ROW + 0.92
-    figure, axis = sheet(values_x + depth * thickness + 0.1, panel_top + panel + 0.05)
+    left, top, key_cell, value_cell = 0.72, 1.14, cell_width(keys, of_keys, 0.44), cell_width(values, of_values, 0.44)
+    keys_end = left + width * key_cell
+    score_x = keys_end + 0.66
+    powers_x = score_x + 1.1 + (0.72 if learned else 0.5)
+    weight_x = powers_x + 0.62 + 0.64
+    values_x = weight_x + 1.48
+    figure, axis = sheet(values_x + values.shape[1] * value_cell + 0.1, top + (count + 2) * ROW + 0.3)
     middle = top + count * ROW / 2
 
-    grid(axis, left, 0.28, query[None], fill=tint(QUERY, 0.35), cell=thickness, title=f"query of “{word}”",
-         ink=INK[QUERY])
-    terms = " + ".join(f"{number(a)} · {number(b)}" for a, b in zip(query.tolist(), keys[0].tolist(), strict=True))
-    axis.text(score_x, 0.28 + ROW / 2, f"first score:  {terms} = {number(scores[0].item())}", ha="left",
-              va="center_baseline", fontsize=SMALL)
-    grid(axis, left, top, keys, fill=tint(key_colour, 0.3), cell=thickness, rows=words,
+    grid(axis, left, 0.28, query[None], fill=tint(QUERY, 0.35), cell=key_cell, digits=of_keys,
+         title=f"query of “{word}”" if learned else f"query: “{word}” itself", ink=INK[QUERY])
+    first, division = (texts[0] for texts in (printed(scores, of_scores), [f" ÷ √{width}" if learned else ""]))
+    power = printed(powers, of_powers)[0]
+    for line, text in enumerate([
+            f"first score:  {products(query, keys[0], of_keys)} = {first}",
+            f"its weight:  exp({first}{division}) = {power},   {power} ÷ {number(total, of_sum)} = "
+            f"{number(weights[0].item(), of_weights)}"]):
+        axis.text(score_x + 0.1, 0.24 + line * 0.24, text, ha="left", va="center_baseline", fontsize=SMALL)
+    grid(axis, left, top, keys, fill=tint(key_colour, 0.3), cell=key_cell, rows=words, digits=of_keys,
          title="keys" if learned else "the words", ink=INK[key_colour] if learned else None)
     step(axis, keys_end + 0.05, middle, score_x - 0.06, "· query")
-    for x, name, numbers in [(score_x, "scores", scores), (weight_x, "weights", weights)]:
-        axis.text(x + 0.5, top - 0.06, name, ha="center", va="bottom", fontsize=SMALL, weight="bold", color=INK[QUERY])
-        longest = max(scores if name == "scores" else weights).item()
-        for row, value in enumerate(numbers.tolist()):
-            y = top + row * ROW
-            axis.add_patch(Rectangle((x, y + 0.05), 0.62 * max(value, 0) / longest, ROW - 0.1, color=QUERY))
-            axis.text(x + 0.66 * max(value, 0) / longest + 0.03, y + ROW / 2, number(value), ha="left",
-                      va="center_baseline", fontsize=SMALL)
-    step(axis, score_x + 1.08, middle, weight_x - 0.06, f"{note}\nsoftmax" if note else "softmax")
-    axis.text(weight_x + 0.5, top + count * ROW + 0.08, f"sum {weights.sum().item():.2f}", ha="center", va="top",
+    bars_beside(axis, score_x, top, "scores", scores, of_scores)
+    step(axis, score_x + 1.12, middle, powers_x - 0.06, f"÷ √{width},\nexp" if learned else "exp")
+    grid(axis, powers_x, top, powers[:, None], fill=tint(QUERY, 0.12), cell=0.6, digits=of_powers)
+    axis.text(powers_x + 0.3, top + count * ROW + 0.08, f"sum {number(total, of_sum)}", ha="center", va="top",
               fontsize=SMALL)
-    axis.text(values_x - 0.36, middle, "×", ha="center", va="center", fontsize=SMALL + 5)
-    grid(axis, values_x, top, values, fill=tint(value_colour, 0.3), cell=thickness,
+    step(axis, powers_x + 0.65, middle, weight_x - 0.06, "÷ sum")
+    axis.text((powers_x + weight_x) / 2 + 0.3, top - 0.33, "softmax", ha="center", va="bottom", fontsize=SMALL)
+    axis.plot([score_x + 1.12, score_x + 1.12, weight_x - 0.06, weight_x - 0.06],
+              [top - 0.23, top - 0.29, top - 0.29, top - 0.23], color="#999999", linewidth=0.8)
+    bars_beside(axis, weight_x, top, "weights", weights, of_weights)
+    axis.text(weight_x + 0.5, top + count * ROW + 0.08, f"sum {number(weights.sum().item())}", ha="center", va="top",
+              fontsize=SMALL)
+    axis.text(values_x - 0.28, middle, "×", ha="center", va="center", fontsize=SMALL + 5)
+    grid(axis, values_x, top, values, fill=tint(value_colour, 0.3), cell=value_cell, digits=of_values,
          title="values" if learned else "the words", ink=INK[value_colour] if learned else None)
     below = top + count * ROW + 0.34
-    first, last = ((number(weights[i].item()), number(values[i, 0].item())) for i in (0, -1))
-    axis.text(values_x - 0.08, below + ROW / 2, f"add up, first number:  {first[0]} · {first[1]} + … + {last[0]} · "
-              f"{last[1]} = {number(context[0].item())}", ha="right", va="center_baseline", fontsize=SMALL)
-    grid(axis, values_x, below, context[None], fill=tint(VALUE, 0.62), cell=thickness)
-    axis.text(values_x + depth * thickness, below + ROW + 0.05, "context vector", ha="right", va="top", fontsize=SMALL,
-              weight="bold", color=INK[VALUE])
-    _added_up(axis, words, values, weights, context, value_colour, panel_top, panel, figure.get_figwidth())
+    grid(axis, values_x, below, context[None], fill=tint(VALUE, 0.62), cell=value_cell)
+    axis.text(values_x + values.shape[1] * value_cell, below + ROW + 0.05, "context vector", ha="right", va="top",
+              fontsize=SMALL, weight="bold", color=INK[VALUE])
+    axis.text(0.05, below + ROW / 2,
+              f"added up, first number:\n{products(weights, values[:, 0], of_weights, of_values)} = "
+              f"{number(context[0].item())}", ha="left", va="center", fontsize=SMALL, linespacing=1.3)
     show(figure, alt)
 
 
-def _added_up(axis, words, values, weights, context, colour, top, size, width):
-    """Draw the values as arrows, and beside them the same arrows times their weights, put tip to tail."""
-    low = torch.cat([values, torch.zeros(1, values.shape[1])])[:, :2].amin(dim=0)
-    high = torch.cat([values, torch.zeros(1, values.shape[1])])[:, :2].amax(dim=0)
-    scale = min((size - 0.35) / (high - low)[1].item(), (width / 2 - 1.35) / max((high - low)[0].item(), 1e-6))
-    strong = INK[colour]
-    which = "first two numbers of each word" if values.shape[1] > 2 else "the values as arrows"
-    for x, title in [(0.1, which), (width / 2 + 0.1, "each × its weight, tip to tail")]:
-        axis.text(x, top, title, ha="left", va="bottom", fontsize=SMALL, weight="bold")
-    bottom = top + size - 0.08
+def added_up(words, vectors, weights, alt, size=(4.6, 4.4)):
+    """Draw a weighted sum of vectors of two numbers: each arrow times its weight, put tip to tail.
 
-    def at(origin, point):
-        return origin + scale * (point[0] - low[0]).item(), bottom - scale * (point[1] - low[1]).item()
-
-    zero, total = torch.zeros(2), torch.zeros(2)
-    wide = scale * (high - low)[0].item()
-    for panel in (0, 1):
-        origin, targets = 0.15 + panel * width / 2, []
-        for end in [(high[0], zero[1]), (zero[0], high[1])]:  # the axes of the plane
-            axis.plot(*zip(at(origin, zero), at(origin, end), strict=True), color="#999999", linewidth=0.8, zorder=0)
-        for word, value, weight in zip(words, values[:, :2], weights, strict=True):
-            if panel == 0:
-                vector(axis, at(origin, zero), at(origin, value), strong, 1.6)
-                targets.append((word, at(origin, value), "black"))
-            else:
-                vector(axis, at(origin, total), at(origin, total + weight * value), strong, 1.8, zorder=4)
-                targets.append((f"{number(weight.item())} × {word}", at(origin, total + weight * value / 2), "black"))
-                total = total + weight * value
-        vector(axis, at(origin, zero), at(origin, context[:2]), tint(VALUE, 0.55), 7, head=24, zorder=2)
-        targets.append(("context vector", at(origin, context[:2] * (1 if panel == 0 else 0.35)), INK[VALUE]))
-        labels_beside(axis, origin + wide + 0.28, targets, top + 0.12, bottom)
+    Args:
+        words: one per vector.
+        vectors: (number of words, 2).
+        weights: (number of words,).
+        alt: what one sees.
+        size: in inches.
+    """
+    figure, (axis,) = canvas(*size)
+    tips = (weights[:, None] * vectors).cumsum(dim=0)
+    x, y = tips[-1].tolist()
+    vector(axis, (0, 0), (x, y), tint(VALUE, 0.55), 7, head=24, zorder=2)
+    axis.text(x * 0.68 - 0.03, y * 0.68, f"context vector\n({number(x)}, {number(y)})", ha="right", va="bottom",
+              fontsize=SMALL, weight="bold", color=INK[VALUE])
+    start = torch.zeros(2)
+    for word, weight, tip in zip(words, weights, tips, strict=True):
+        vector(axis, start.tolist(), tip.tolist(), "black", 1.8, zorder=4)
+        (right, up), middle = (tip - start).tolist(), (start + tip) / 2
+        axis.text(middle[0] + 0.02 + (right / 2 if right > up else 0), max(middle[1] - 0.01, 0.03),
+                  f"{number(weight.item())} × {word}", ha="left", va="center", fontsize=SMALL)
+        start = tip
+    axis.set(xlim=(0, 1.5 * x), ylim=(0, 1.05 * y), aspect="equal")
+    axis.set_xlabel("first number", fontsize=SMALL)
+    axis.set_ylabel("second number", fontsize=SMALL)
+    show(figure, alt)
 
 
 def roles(word, vector_of_word, matrices, alt):
@@ -360,6 +428,7 @@ def roles(word, vector_of_word, matrices, alt):
     height = size * ROW + 0.62
     figure, axis = sheet(7.5, len(matrices) * height)
     middle = len(matrices) * height / 2
+    digits = max(2, *(enough_digits(lambda m: vector_of_word.double() @ m, [matrix]) for matrix in matrices.values()))
     end, _ = grid(axis, 0.05, middle - ROW / 2, vector_of_word[None], title=f"vector of “{word}”")
     for i, (name, matrix) in enumerate(matrices.items()):
         colour, meaning = looks[name]
@@ -367,13 +436,13 @@ def roles(word, vector_of_word, matrices, alt):
         row = y + (size - 1) * ROW / 2
         arrow(axis, (end + 0.06, middle), (end + 0.78, row + ROW / 2))
         sign(axis, end + 0.95, row + ROW / 2, "@")
-        right, _ = grid(axis, end + 1.15, y, matrix, fill=tint(colour, 0.3), title=f"W_{name}", ink=INK[colour])
+        right, _ = grid(axis, end + 1.15, y, matrix, fill=tint(colour, 0.3), title=f"W_{name}", ink=INK[colour],
+                        digits=digits)
         sign(axis, right + 0.2, row + ROW / 2, "=")
         result = vector_of_word @ matrix
         last, _ = grid(axis, right + 0.4, row, result[None], fill=tint(colour, 0.62), title=name, ink=INK[colour])
         axis.text(last + 0.15, row + ROW / 2, meaning, ha="left", va="center", fontsize=SMALL, linespacing=1.3)
-        terms = " + ".join(f"{number(a)} · {number(b)}"
-                           for a, b in zip(vector_of_word.tolist(), matrix[:, 0].tolist(), strict=True))
+        terms = products(vector_of_word, matrix[:, 0], 2, digits)
         axis.text(right + 0.4, y + size * ROW + 0.03, f"{terms} = {number(result[0].item())}", ha="left", va="center",
                   fontsize=SMALL, color=INK[colour])
         frame(axis, end + 1.15, y, CELL, size * ROW, INK[colour])
@@ -384,29 +453,36 @@ def roles(word, vector_of_word, matrices, alt):
 def mask_steps(words, scores, mask, scale, alt):
     """Draw the causal mask at work: scores, −∞ on the future, and the softmax's rows, which add up to 1."""
     scores = scores.detach()
-    masked = scores.masked_fill(mask, -torch.inf)
-    weights = torch.softmax(masked / scale, dim=-1)
-    count, cell = len(words), 0.43
-    left, gap, top = 0.1 + max(text_width(word, SMALL) for word in words), 0.8, 0.3
+
+    def softmax(values):
+        return torch.softmax(values.masked_fill(mask, -torch.inf) / scale, dim=-1)
+
+    masked, weights = scores.masked_fill(mask, -torch.inf), softmax(scores)
+    of_weights = max(2, enough_digits(lambda w: w.sum(dim=-1), [weights]))
+    of_scores = max(2, enough_digits(softmax, [scores], of_weights))
+    count, cell = len(words), max(0.05 + max(text_width(word, SMALL) for word in words), cell_width(scores, of_scores))
+    left, gap, top = 0.1 + max(text_width(word, SMALL) for word in words), 0.8, 0.5
     width = count * cell
     figure, axis = sheet(left + 3 * width + 2 * gap + 0.6, top + count * ROW + 0.3)
     shades = [[tint(QUERY, 0.12 if not hidden else 0.0) for hidden in row] for row in mask.tolist()]
-    grid(axis, left, top, scores, fill=tint(QUERY, 0.12), cell=cell, rows=words, title="scores", ink=INK[QUERY])
+    grid(axis, left, top, scores, fill=tint(QUERY, 0.12), cell=cell, rows=words, columns=words, title="scores",
+         ink=INK[QUERY], digits=of_scores)
     x = left + width + gap
-    grid(axis, x, top, masked, fills=shades, cell=cell, title="future hidden", ink=INK[QUERY])
+    grid(axis, x, top, masked, fills=shades, cell=cell, columns=words, title="future hidden", ink=INK[QUERY],
+         digits=of_scores)
     fills = [[tint(QUERY, 0.05 + 0.9 * value) for value in row] for row in weights.tolist()]
     step(axis, left + width + 0.06, top + count * ROW / 2, x - 0.06, "−∞ on\nthe future")
     x += width + gap
     step(axis, x - gap + 0.06, top + count * ROW / 2, x - 0.06, f"÷ √{scale**2:.0f}\nsoftmax")
-    end, bottom = grid(axis, x, top, weights.masked_fill(mask, torch.nan), fills=fills, cell=cell, title="weights",
-                       ink=INK[QUERY])
+    end, bottom = grid(axis, x, top, weights.masked_fill(mask, torch.nan), fills=fills, cell=cell, columns=words,
+                       title="weights", ink=INK[QUERY], digits=of_weights)
     axis.text(end + 0.37, top - 0.06, "sum", ha="center", va="bottom", fontsize=SMALL)
     for row, total in enumerate(weights.sum(dim=-1).tolist()):
         axis.text(end + 0.37, top + (row + 0.5) * ROW, number(total), ha="center", va="center_baseline", fontsize=SMALL)
     for row in range(count):
         axis.text(end + 0.1, top + (row + 0.5) * ROW, "→", ha="center", va="center_baseline", fontsize=SMALL)
-    axis.text(left, bottom + 0.06, "row: the word that looks; column: the word looked at, in the same order", ha="left",
-              va="top", fontsize=SMALL)
+    axis.text(left, bottom + 0.06, "row: the word that looks; column: the word looked at", ha="left", va="top",
+              fontsize=SMALL)
     show(figure, alt)
 
 
@@ -462,42 +538,52 @@ def cut_into_heads(matrix, right, wrong, alt):
     show(figure, alt)
 
 
-def heads_to_output(words, weights, values, output, alt):
+def heads_to_output(words, weights, values, projection, alt):
     """Draw two heads from their weights to the output: weights @ values, side by side, and the output projection.
 
     Args:
         words: the words, one per row.
         weights: (2, number of words, number of words), 0 in the future.
         values: (2, number of words, width of a head).
-        output: (number of words, 2 * width of a head), after the output projection.
+        projection: what multiplies the contexts, (2 * width of a head, d_out), and what is added, (d_out,).
         alt: what one sees.
     """
-    weights, values, output = weights.detach(), values.detach(), output.detach()
-    contexts, (_, tokens, head_dim), cell = weights @ values, values.shape, 0.48
+    weights, values, matrix, bias = (tensor.detach() for tensor in (weights, values, *projection))
+    contexts, (_, tokens, head_dim) = weights @ values, values.shape
+    joined = torch.cat(list(contexts), dim=-1)
+    output = joined @ matrix + bias
+    fine = max(2, enough_digits(lambda j, m, b: j @ m + b, [joined, matrix, bias]))
+    finer = max(fine, enough_digits(torch.matmul, [weights, values], fine))
+    cell = cell_width(values, finer)
     height, left = tokens * ROW, 0.1 + max(text_width(word, SMALL) for word in words)
     future = torch.triu(torch.ones(tokens, tokens, dtype=torch.bool), diagonal=1)
     values_x = left + tokens * cell + 0.34
     contexts_x = values_x + head_dim * cell + 0.34
-    joined_x = contexts_x + head_dim * cell + 0.9
-    figure, axis = sheet(joined_x + 2 * head_dim * cell + 0.3, 2 * height + 0.85)
+    joined_x = contexts_x + head_dim * cell + 1.0
+    width, wide = 2 * head_dim * cell, matrix.shape[1] * cell
+    below = 2 * height + 1.35
+    figure, axis = sheet(joined_x + max(width, wide) + 0.05, below + max(matrix.shape[0] * ROW, height) + 0.1)
     for head, strength in enumerate([LIGHT, DARK]):
         y = 0.3 + head * (height + 0.5)
         fills = [[tint(QUERY, strength)] * tokens] * tokens
         grid(axis, left, y, weights[head].masked_fill(future, torch.nan), fills=fills, cell=cell, rows=words,
-             title=f"weights, head {head}", ink=INK[QUERY])
+             title=f"weights, head {head}", ink=INK[QUERY], digits=finer)
         sign(axis, values_x - 0.17, y + height / 2, "@")
-        grid(axis, values_x, y, values[head], fill=tint(VALUE, strength), cell=cell, title="values", ink=INK[VALUE])
+        grid(axis, values_x, y, values[head], fill=tint(VALUE, strength), cell=cell, title="values", ink=INK[VALUE],
+             digits=finer)
         sign(axis, contexts_x - 0.17, y + height / 2, "=")
         end, _ = grid(axis, contexts_x, y, contexts[head], fill=tint(VALUE, strength), cell=cell, title="contexts",
-                      ink=INK[VALUE])
-        arrow(axis, (end + 0.06, y + height / 2), (joined_x - 0.06, 0.3 + height / 2 + 0.05 * (2 * head - 1)))
-    axis.text(end + 0.42, 0.3 + height / 2 - 0.12, "side by\nside", ha="center", va="bottom", fontsize=SMALL)
-    joined = torch.cat(list(contexts), dim=-1)
+                      ink=INK[VALUE], digits=fine)
     fills = [[tint(VALUE, LIGHT)] * head_dim + [tint(VALUE, DARK)] * head_dim] * tokens
-    grid(axis, joined_x, 0.3, joined, fills=fills, cell=cell, title=f"{tokens} × {2 * head_dim}", ink=INK[VALUE])
-    x, y = joined_x + head_dim * cell, 0.3 + height
-    arrow(axis, (x, y + 0.04), (x, y + 0.28))
-    axis.text(x + 0.1, y + 0.15, "out_proj", ha="left", va="center", fontsize=SMALL)
-    grid(axis, joined_x, y + 0.5, output, cell=cell, fill=PLAIN)
-    axis.text(x, y + 0.46, "output", ha="center", va="bottom", fontsize=SMALL, weight="bold")
+    grid(axis, joined_x, 0.3, joined, fills=fills, cell=cell, title="side by side", ink=INK[VALUE], digits=fine)
+    arrow(axis, (end + 0.06, 0.3 + height / 2), (joined_x - 0.06, 0.3 + height / 2))
+    turn, half = 0.8 + 1.5 * height, joined_x + (head_dim + 0.5) * cell  # to its own half
+    axis.plot([end + 0.06, half, half], [turn, turn, height + 0.45], color="black", linewidth=1)
+    arrow(axis, (half, height + 0.46), (half, height + 0.34))
+    down = half + (head_dim - 1) * cell
+    arrow(axis, (down, 0.34 + height), (down, below - 0.28))
+    axis.text(down - 0.08, 0.9 + 1.8 * height, "out_proj:\n@ W + b", ha="right", va="center", fontsize=SMALL)
+    grid(axis, joined_x, below, output, cell=cell, fill=PLAIN, title="output")
+    grid(axis, left, below, matrix, cell=cell, fill=PLAIN, digits=fine, title="W")
+    grid(axis, left + wide + 0.4, below, bias[None], cell=cell, fill=PLAIN, digits=fine, title="b")
     show(figure, alt)

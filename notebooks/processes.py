@@ -27,22 +27,26 @@ def _width(text, weight="normal"):
 
 def _write(axis, x, y, text, ha="center", va=None, **keywords):
     """Write text at a place; texts of one line stand on one line, whatever their letters."""
-    va = va or ("center" if "\n" in text else "center_baseline")
+    if va is None and "\n" not in text and not keywords.get("rotation"):
+        va, y = "baseline", y - 0.05  # half of a capital letter
+    va = va or "center"
     axis.text(x, y, text.replace("$", r"\$"), ha=ha, va=va, fontsize=TEXT, linespacing=1.2, **keywords)
 
 
 def _box(axis, x, y, width, height, text="", colour=LINE, strong=False):
     """Draw a rounded box in a pale shade of a colour, or in the colour itself, with a text that stands out."""
-    axis.add_patch(FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", linewidth=1.2,
-                                  edgecolor=LINE if strong else colour, facecolor=colour + ("" if strong else "22"),
-                                  zorder=3))
+    patch = axis.add_patch(FancyBboxPatch(
+        (x, y), width, height, boxstyle="round,pad=0,rounding_size=0.06", linewidth=1.2, zorder=3,
+        edgecolor=LINE if strong else colour, facecolor=colour + ("" if strong else "22")))
     _write(axis, x + width / 2, y + height / 2, text, zorder=4, color=figures.readable(colour) if strong else "black")
+    return patch
 
 
-def _arrow(axis, start, end, colour=LINE, width=1.3, curve=0.0, zorder=2):
-    """Draw an arrow, on a bow if `curve` is not 0."""
+def _arrow(axis, start, end, colour=LINE, width=1.3, curve=0.0, boxes=(None, None)):
+    """Draw an arrow, on a bow if `curve` is not 0, from the edge of one of two boxes to that of the other, if given."""
     axis.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=12, color=colour, linewidth=width,
-                                   shrinkA=0, shrinkB=0, connectionstyle=f"arc3,rad={curve}", zorder=zorder))
+                                   patchA=boxes[0], patchB=boxes[1], shrinkA=4 if boxes[0] else 0,
+                                   shrinkB=4 if boxes[0] else 0, connectionstyle=f"arc3,rad={curve}", zorder=2))
 
 
 def _path(axis, points, colour=LINE, width=1.3, head=True):
@@ -54,11 +58,10 @@ def _path(axis, points, colour=LINE, width=1.3, head=True):
         _arrow(axis, (to_x - 0.01 * (to_x - x), to_y - 0.01 * (to_y - y)), (to_x, to_y), colour, width)
 
 
-def _number(p):
-    """Write a probability with two digits behind the point, or with more where these say nothing."""
-    if p < 0.005:
-        return f"{p:.4f}" if p >= 0.00005 else "< 0.0001" if p > 0 else "0"
-    return f"{p:.3f}" if 0.995 <= p < 0.9995 else f"{p:.2f}"
+def _number(p, digits=3):
+    """Write a probability; one that is too small for the digits as "< 0.001"."""
+    least = 10.0**-digits
+    return f"{p:.{digits}f}" if p >= least / 2 else f"< {least:.{digits}f}" if p > 0 else "0"
 
 
 @dataclass
@@ -69,17 +72,20 @@ class Frame:
         text: the tokens so far.
         probabilities: {possible next token: its probability}.
         chosen: the token that was chosen among them.
+        total: if the probabilities are counts divided by their total, that total: the counts are written as well.
     """
 
     text: list
     probabilities: dict
     chosen: object
+    total: int | None = None
 
 
 def next_token_loop(frames, model, operations, alt, seen=None, name=str, bars=10):
     """Draw turns of the loop in which a model writes: text, model, bars of probability, choice; the choice is appended.
 
-    The bars of all turns, and of all such pictures, have one scale: a full bar is 1.
+    The bars of all turns, and of all such pictures, have one scale: a full bar is 1. A number behind a bar has three
+    digits, or six where the highest probability is below 0.01; that of the others is what the printed ones leave of 1.
 
     Args:
         frames: a list of `Frame`; the text of each is that of the one before with the chosen token at its end.
@@ -122,7 +128,7 @@ def next_token_loop(frames, model, operations, alt, seen=None, name=str, bars=10
         last = frame is frames[-1]
         _path(axis, [(middle + wide / 2 + 0.02, 0.17), (left + column + (0.3 if last else 0.14), 0.17)], CHOSEN, 2,
               head=last)
-    _write(axis, width - 0.1, 0.2, "…", ha="left")
+    _write(axis, width - 0.02, 0.2, "…", ha="left")
     figures.show(figure, alt)
 
 
@@ -161,7 +167,9 @@ def _draw_chances(axis, left, top, column, bar_height, frame, name, bars):
         hidden = any(token == frame.chosen for token, _ in ranked[bars:])
         others = f"{len(ranked) - bars:,} other" + ("s" if len(ranked) - bars > 1 else "")
         rows.append((others, sum(p for _, p in ranked[bars:]), CHOSEN if hidden else TOKEN))
-    start, full = left + 1.06, column - 1.06 - 0.5
+    digits = 3 if ranked[0][1] >= 0.01 else 6
+    named = sum(round(p, digits) for _, p in ranked[:bars])
+    start, full = left + 1.06, column - 1.06 - 0.72
     for number, (label, p, colour) in enumerate(rows):
         y = top - (number + 0.5) * bar_height
         if colour == CHOSEN:  # to be seen where the bar is too short
@@ -172,14 +180,16 @@ def _draw_chances(axis, left, top, column, bar_height, frame, name, bars):
         _write(axis, start - 0.07, y, label, ha="right")
         axis.add_patch(Rectangle((start, y - 0.38 * bar_height), full * p, 0.76 * bar_height, facecolor=colour,
                                  edgecolor=LINE, linewidth=0.8, zorder=3))
-        _write(axis, start + full * p + 0.05, y, _number(p), ha="left",
-               weight="bold" if colour == CHOSEN else "normal")
+        text = _number(p if number < bars else max(0.0, 1 - named), digits)
+        if frame.total:
+            text = f"{round(p * frame.total)}/{frame.total} = {_number(p, digits)}"
+        _write(axis, start + full * p + 0.05, y, text, ha="left", weight="bold" if colour == CHOSEN else "normal")
     bottom = top - len(rows) * bar_height
     axis.plot([start, start], [top, bottom], color=LINE, linewidth=1)
     return bottom
 
 
-def stream(notes, repeats, alt, shapes=None, whole=True):
+def stream(notes, repeats, alt, shapes=None, whole=True, note=""):
     """Draw a GPT as a stream that runs upwards: each branch reads a copy of it, and what it finds is added.
 
     Args:
@@ -189,24 +199,27 @@ def stream(notes, repeats, alt, shapes=None, whole=True):
         alt: what one sees.
         shapes: {place: shape} for the arrows: stream, layer norm, attention, feed forward.
         whole: draw embeddings, last norm and head as well, and not only a block.
+        note: a line in the upper right corner of the whole, or below a block.
     """
     shapes = {place: " × ".join(map(str, shape)) for place, shape in (shapes or {}).items()}
-    x, width, low, block = 1.2, 7.55, (1.75 if whole else 0.6), 3.2
+    x, width, low, block = 1.2, 7.55, (1.95 if whole else 0.6), 3.2
     top = low + block
     height = top + (2.05 if whole else 0.6)
     figure, axis = figures.surface(width, height)
-    axis.plot([x, x], [low - 0.6 if whole else 0.3, top + 0.25], color=TOKEN, linewidth=10, solid_capstyle="butt",
-              zorder=1)
+    axis.plot([x, x], [low - 0.6, top + 0.1] if whole else [0.3, top + 0.25], color=TOKEN, linewidth=10,
+              solid_capstyle="butt", zorder=1)
     axis.add_patch(FancyBboxPatch((0.05, low), width - 0.1, block, boxstyle="round,pad=0,rounding_size=0.1",
                                   linewidth=1.3, linestyle="--", edgecolor=LINE, facecolor="none"))
-    _write(axis, width - 0.2, low + block / 2, f"× {repeats}", ha="right", weight="bold")
+    _write(axis, width - 0.2, low + block / 2, f"× {repeats}\nblocks", ha="right", weight="bold")
     _write(axis, x - 0.16, low + block / 2 - 0.05, shapes.get("stream", ""), ha="right")
     for y, name in [(low + 0.3, "attention"), (low + 1.8, "feed forward")]:
         _branch(axis, x, y, name, notes, shapes)
     if whole:
         _ends(axis, x, low, top, height, notes)
+        _write(axis, width - 0.05, top + 1.25, note, ha="right", style="italic")
     else:
         _write(axis, x - 0.15, 0.13, "from the embeddings, or from the block below", ha="left")
+        _write(axis, width - 0.05, 0.13, note, ha="right")
         axis.add_patch(Polygon([(x - 0.15, top + 0.25), (x + 0.15, top + 0.25), (x, top + 0.5)], facecolor=TOKEN))
         _write(axis, x + 0.3, top + 0.3, "to the next block, or to the last layer norm", ha="left")
     figures.show(figure, alt)
@@ -224,6 +237,7 @@ def _branch(axis, x, y, name, notes, shapes):
     if name == "attention":  # its three colours
         for place, colour in enumerate([figures.BLUE, figures.ORANGE, figures.GREEN]):
             axis.add_patch(Rectangle((part + 1.4 + 0.14 * place, y + 0.31), 0.1, 0.1, facecolor=colour, zorder=4))
+        _write(axis, part + 1.9, y - 0.13, "queries, keys, values", ha="right", style="italic")
     _path(axis, [(part + 0.95, y + 0.5), (part + 0.95, up), (x + 0.16, up)])
     _write(axis, part + 0.87, up - 0.06, shapes.get(name, ""), ha="right", va="top")
     _write(axis, x + 0.6, up + 0.06, "add", va="bottom")
@@ -240,15 +254,17 @@ def _plus(axis, x, y):
 def _ends(axis, x, low, top, height, notes):
     """Draw what is below and above the blocks."""
     plus, places = low - 0.6, x + 2.75
-    _box(axis, x - 0.95, 0.27, 1.9, 0.5, f"token embedding\n{notes['token embedding']}", FRAME)
-    _box(axis, places - 0.95, 0.27, 1.9, 0.5, f"position embedding\n{notes['position embedding']}", POSITION)
-    _write(axis, x, 0.1, "ids of the tokens")
-    _write(axis, places, 0.1, "places 0, 1, 2, …")
-    _arrow(axis, (x, 0.79), (x, plus - 0.14))
-    _path(axis, [(places, 0.77), (places, plus), (x + 0.16, plus)])
+    _box(axis, x - 0.95, 0.47, 1.9, 0.5, f"token embedding\n{notes['token embedding']}", FRAME)
+    _box(axis, places - 0.95, 0.47, 1.9, 0.5, f"position embedding\n{notes['position embedding']}", POSITION)
+    for middle, text in [(x, "ids of the tokens"), (places, "places 0, 1, 2, …")]:
+        _write(axis, middle, 0.1, text)
+        _arrow(axis, (middle, 0.2), (middle, 0.45))
+    _arrow(axis, (x, 0.99), (x, plus - 0.14))
+    _path(axis, [(places, 0.97), (places, plus), (x + 0.16, plus)])
     _write(axis, x + 0.6, plus + 0.06, "add", va="bottom")
     _plus(axis, x, plus)
     _write(axis, x + 0.2, low - 0.2, "a vector for each token", ha="left", style="italic")
+    axis.add_patch(Polygon([(x - 0.15, top + 0.08), (x + 0.15, top + 0.08), (x, top + 0.25)], facecolor=TOKEN))
     _box(axis, x - 0.775, top + 0.25, 1.55, 0.5, f"layer norm\n{notes['layer norm']}", FRAME)
     _arrow(axis, (x, top + 0.77), (x, top + 0.98))
     _box(axis, x - 0.95, top + 1.0, 1.9, 0.5, f"output head\n{notes['output head']}", FRAME)
@@ -268,7 +284,6 @@ def depths(panels, xlabel, ylabel, alt, size=(3.9, 3.0)):
     figure, axes = figures.canvas(size[0] * len(panels), size[1], len(panels), sharey=True)
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
         axis.set_title(title, fontsize=TEXT, weight="bold")
-        axis.axhline(1, color=TOKEN, linewidth=1, zorder=0)
         labels = {}
         for name, sizes, style in figures.told_apart(lines, figures.STYLES):
             axis.plot(range(len(sizes)), sizes, color=LINE, linestyle=style, linewidth=2)
@@ -277,13 +292,13 @@ def depths(panels, xlabel, ylabel, alt, size=(3.9, 3.0)):
         for end, names in labels.items():
             axis.text(len(sizes) - 1 + 0.2, end, "\n".join(names), fontsize=TEXT, va="center")
         axis.set(yscale="log", xlim=(0, len(sizes) - 1), xticks=range(0, len(sizes), 3))
-        axis.tick_params(labelsize=TEXT)
+        axis.tick_params(labelsize=TEXT, labelleft=True)
         axis.set_xlabel(xlabel, fontsize=TEXT)
     axes[0].set_ylabel(ylabel, fontsize=TEXT)
     figures.show(figure, alt)
 
 
-def normalising(values, mean, deviation, alt, width=7.4):
+def normalising(values, mean, deviation, alt, width=8.4, note=""):
     """Draw the numbers of one token on three number lines: as they are, less their mean, over their deviation.
 
     Args:
@@ -291,6 +306,7 @@ def normalising(values, mean, deviation, alt, width=7.4):
         mean, deviation: theirs.
         alt: what one sees.
         width: in inches.
+        note: how the deviation was computed.
     """
     values = [float(value) for value in values]
     mean, deviation = float(mean), float(deviation)
@@ -304,26 +320,36 @@ def normalising(values, mean, deviation, alt, width=7.4):
 
     axis.plot([at(0), at(0)], [0.22, 3.0], color=FRAME, linewidth=1, linestyle="--", zorder=0)
     _write(axis, at(0), 0.08, "0")
-    sizes = [f"mean {mean:.2f}, deviation {deviation:.2f}", f"mean 0, deviation {deviation:.2f}", "mean 0, deviation 1"]
+    second = next(d for d in range(2, 9) if all(  # enough digits for the numbers below to follow from the printed ones
+        f"{round(v, d) / round(deviation, d):.2f}" == f"{v / deviation:.2f}" for v in stages[1]))
+    first = next(d for d in range(second, 9) if all(
+        f"{round(v, d) - round(mean, d):.{second}f}" == f"{v - mean:.{second}f}" for v in values))
+    size = f"deviation {deviation:.{second}f}"
+    sizes = [f"{size}{note}", f"mean 0, {size}", "mean 0, deviation 1"]
     for y, stage, name, size in zip(heights, stages, ["as they came", "shifted", "scaled"], sizes, strict=True):
         axis.plot([left - 0.15, right + 0.15], [y, y], color=LINE, linewidth=1)
         _write(axis, 0, y, name, ha="left", weight="bold")
-        if stage is stages[-1]:
-            _write(axis, left - 0.15, y - 0.21, size, ha="left", style="italic")
-        else:
-            _write(axis, right + 0.15, y + 0.2, size, ha="right", style="italic")
-        _dots(axis, [at(value) for value in stage], y, [f"{value:.2f}".replace("-", "−") for value in stage])
-    for number, operation in enumerate([f"− mean\n{mean:.2f}", f"÷ deviation\n{deviation:.2f}"]):
+        digits = {heights[0]: first, heights[1]: second}.get(y, 2)
+        below = _dots(axis, [at(value) for value in stage], y, [
+            f"{value:.{digits}f}".replace("-", "−") if value else "0" for value in stage])
+        last = y == heights[-1]
+        _write(axis, left - 0.15 if last else right + 0.15, y + (0.21 if below and not last else -0.21), size,
+               ha="left" if last else "right", style="italic")
+    for number, operation in enumerate([f"− mean\n{mean:.{first}f}", f"÷ deviation\n{deviation:.{second}f}"]):
         y, below = heights[number], heights[number + 1]
         _arrow(axis, (0.3, y - 0.2), (0.3, below + 0.2))
         _write(axis, 0.42, (y + below) / 2, operation, ha="left")
         for value, result in zip(stages[number], stages[number + 1], strict=True):
-            axis.plot([at(value), at(result)], [y, below], color=figures.BLUE, linewidth=0.9, zorder=1)
+            axis.plot([at(value), at(result)], [y, below], color=figures.tint(figures.BLUE, 0.4), zorder=1)
     figures.show(figure, alt)
 
 
 def _dots(axis, places, y, labels):
-    """Draw dots on a line and their labels, above and below in turn, one label for those that lie close together."""
+    """Draw dots on a line and their labels, above and below in turn, one label for those that lie close together.
+
+    Returns:
+        whether the last label is below.
+    """
     groups = []
     for place, label in sorted(zip(places, labels, strict=True)):
         if groups and place - groups[-1][0][-1] < 0.12:
@@ -338,6 +364,7 @@ def _dots(axis, places, y, labels):
                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})
         for place, count in Counter(near).items():
             axis.scatter(place, y, s=40 + 25 * (count - 1), color=figures.BLUE, edgecolor="white", zorder=6)
+    return len(groups) % 2 == 0
 
 
 def cross_entropy_steps(texts, logits, targets, names, alt):
@@ -358,9 +385,9 @@ def cross_entropy_steps(texts, logits, targets, names, alt):
     figure, axis = figures.surface(9.3, top + 0.95)
     x_scores, x_chances, x_bars, scale = 2.65, 4.75, 6.9, 2.25 / 13
     for x, text in [(0.7, "the model\nhas read"), (1.95, "should\ncome"), (x_scores + 0.6, f"{entries:,}\nscores"),
-                    (x_chances + 0.7, f"{entries:,}\nprobabilities"), (x_bars + 0.85, "surprise\n(nats)")]:
+                    (x_chances + 0.7, f"{entries:,}\nprobabilities"), (x_bars + 0.85, "surprise\n−log p")]:
         _write(axis, x, top + 0.72, text, weight="bold")
-    for start, end, operation in [(x_scores + 1.2, x_chances, "softmax"), (x_chances + 1.4, x_bars, "−log")]:
+    for start, end, operation in [(x_scores + 1.2, x_chances, "softmax"), (x_chances + 1.4, x_bars, "−log\n(natural)")]:
         _arrow(axis, (start + 0.06, top + 0.3), (end - 0.06, top + 0.3))
         _write(axis, (start + end) / 2, top + 0.36, operation, va="bottom")
     for x, width in [(x_scores, 1.2), (x_chances, 1.4)]:
@@ -370,15 +397,16 @@ def cross_entropy_steps(texts, logits, targets, names, alt):
         _write(axis, 1.4, y, text, ha="right")
         _write(axis, 1.55, y, name, ha="left", weight="bold")
         _strip(axis, x_scores, y, 1.2, f"{float(logits[row, target]):.2f}".replace("-", "−"))
-        _strip(axis, x_chances, y, 1.4, f"{float(chances[row, target]):.6f}")
+        _strip(axis, x_chances, y, 1.4, f"{float(chances[row, target]):.8f}")
         axis.add_patch(Rectangle((x_bars, y - 0.12), float(surprises[row]) * scale, 0.24, facecolor=LOSS + "66",
                                  edgecolor=LINE, linewidth=0.8, zorder=2))
-        _write(axis, x_bars + 0.06, y, f"{float(surprises[row]):.2f}", ha="left", zorder=4)
+        _write(axis, x_bars + 0.06, y, f"{float(surprises[row]):.3f}", ha="left", zorder=4)
     axis.plot([x_bars, x_bars], [bottom, top], color=LINE, linewidth=1)
     for value, style, y, text in [(float(surprises.mean()), "-", 0.36, "mean of all: the loss now,"),
                                   (log(entries), ":", 0.12, "guessing would have")]:
-        axis.plot([x_bars + value * scale] * 2, [y - 0.08, top + 0.05], color=LINE, linewidth=1.6, linestyle=style,
-                  zorder=3)
+        if style == "-" or abs(value - float(surprises.mean())) * scale > 0.04:  # not on top of the other
+            axis.plot([x_bars + value * scale] * 2, [y - 0.08, top + 0.05], color=LINE, linewidth=1.6, linestyle=style,
+                      zorder=3)
         _write(axis, x_bars + value * scale - 0.07, y, f"{text} {value:.2f}", ha="right")
     figures.show(figure, alt)
 
@@ -407,7 +435,7 @@ def surprise(guessing, now, alt, size=(6.0, 3.2)):
     ps = [exp(-log(guessing) * (1 - place / 300)) for place in range(301)]
     axis.plot(ps, [-log(p) for p in ps], color=LOSS, linewidth=2.2)
     marks = [(1 / guessing, f"guessing among {guessing:,}: {log(guessing):.2f}", (0.09, log(guessing) + 0.55)),
-             (exp(-now), f"our model now: {now:.2f}", (0.09, now - 0.95)),
+             (exp(-now), f"our model's average now: {now:.2f}", (0.09, now - 0.95)),
              (0.5, f"an even bet: {log(2):.2f}", (0.5, log(2) + 1.3)), (1, "sure and right: 0", (0.78, 0.95))]
     for p, label, place in marks:
         axis.scatter(p, -log(p), s=36, color=LINE, zorder=3)
@@ -416,7 +444,7 @@ def surprise(guessing, now, alt, size=(6.0, 3.2)):
     axis.set(xlim=(-0.02, 1.03), ylim=(-0.2, 12))
     axis.tick_params(labelsize=TEXT)
     axis.set_xlabel("probability p that the model gave to the right token", fontsize=TEXT)
-    axis.set_ylabel("surprise, −log p", fontsize=TEXT)
+    axis.set_ylabel("surprise, −log p (natural)", fontsize=TEXT)
     figures.show(figure, alt)
 
 
@@ -435,21 +463,18 @@ def circle(stations, operations, middle, alt, size=(7.6, 3.6)):
     across, up = width / 2 - 1.0, height / 2 - 0.35
     places = [(width / 2 + across * sin(2 * pi * n / len(stations)), height / 2 + up * cos(2 * pi * n / len(stations)))
               for n in range(len(stations))]
+    boxes = []
     for (title, detail), (x, y) in zip(stations, places, strict=True):
         wide = max(_width(title, "bold"), _width(detail)) + 0.24
         high = 0.3 + 0.19 * (detail.count("\n") + 1)
-        _box(axis, x - wide / 2, y - high / 2, wide, high, colour=FRAME)
+        boxes.append(_box(axis, x - wide / 2, y - high / 2, wide, high, colour=FRAME))
         _write(axis, x, y + high / 2 - 0.15, title, weight="bold", zorder=4)
         _write(axis, x, y - 0.12, detail, zorder=4)
-    turn = 2 * pi / len(stations)
     for number, operation in enumerate(operations):
-        ends = []
-        for side in (0.27, 0.73):
-            angle = (number + side) * turn
-            ends.append((width / 2 + across * sin(angle), height / 2 + up * cos(angle)))
-        _arrow(axis, *ends, width=2.2, curve=-0.18)
-        angle = (number + 0.5) * turn
-        _write(axis, width / 2 + 0.7 * across * sin(angle), height / 2 + 0.7 * up * cos(angle), operation)
+        ends = (number, (number + 1) % len(stations))
+        _arrow(axis, *(places[end] for end in ends), width=2.2, curve=-0.25, boxes=[boxes[end] for end in ends])
+        angle = (number + 0.5) * 2 * pi / len(stations)
+        _write(axis, width / 2 + 0.56 * across * sin(angle), height / 2 + 0.58 * up * cos(angle), operation)
     _write(axis, width / 2, height / 2, middle, style="italic")
     figures.show(figure, alt)
 
@@ -498,6 +523,7 @@ class Odds:
         cut: the words that are struck out.
         labels: {word: what stands behind its bar}; by default the probability.
         note: a line below the bars.
+        digits: of the probabilities behind the bars.
     """
 
     title: str
@@ -506,6 +532,7 @@ class Odds:
     cut: tuple = ()
     labels: dict | None = None
     note: str = ""
+    digits: int = 3
 
 
 def choosing(stages, operations, alt, column=2.45):
@@ -556,4 +583,5 @@ def _odds(axis, x, y, step, scale, word, stage):
         axis.add_patch(Rectangle((x, y - 0.36 * step), stage.before[word] * scale, 0.72 * step, facecolor="none",
                                  edgecolor=LINE, linewidth=1.1, linestyle=(0, (2, 1.5)), zorder=3))
         end = max(end, stage.before[word] * scale)
-    _write(axis, x + end + 0.06, y, (stage.labels or {}).get(word, "cut" if cut else _number(p)), ha="left")
+    _write(axis, x + end + 0.06, y, (stage.labels or {}).get(word, "cut" if cut else _number(p, stage.digits)),
+           ha="left")

@@ -15,12 +15,12 @@ def merges_learned(rows, examples, alt, letter=0.23, row_height=0.35):
         alt: what one sees.
         letter, row_height: the width of a letter of the examples, and the height of a row, in inches.
     """
-    bar_x, bar, examples_x = 2.1, 1.1, 4.95
+    bar_x, bar, examples_x = 2.1, 1.1, 5.0
     starts = [examples_x]
     for word in examples:
         starts.append(starts[-1] + len(word) * letter + 0.3)
     figure, axis = sheet(starts[-1] - 0.25, 0.3 + len(rows) * row_height)
-    for x, text in [(0.05, "merge"), (bar_x, "how often it stands there"), *zip(starts, examples, strict=False)]:
+    for x, text in [(0.05, "merge"), (bar_x, "how often, and the second pair"), *zip(starts, examples, strict=False)]:
         axis.text(x, 0.2, text, ha="left", va="baseline", fontsize=SMALL, weight="bold")
     for number, (pair, count, other, less, parts_of_examples) in enumerate(rows):
         y = 0.3 + number * row_height
@@ -32,7 +32,7 @@ def merges_learned(rows, examples, alt, letter=0.23, row_height=0.35):
             axis.text(x + width + 0.1, middle, sign, ha="center", va="center_baseline", fontsize=SMALL)
         length = bar * count / rows[0][1]
         axis.barh(middle, length, 0.2, left=bar_x, color=SLATE)
-        axis.text(bar_x + length + 0.06, middle, f"{count}, beats {other[0]} {other[1]} {less}", ha="left",
+        axis.text(bar_x + length + 0.06, middle, f"{count};  {other[0]} + {other[1]}: {less}", ha="left",
                   va="center_baseline", fontsize=SMALL)
         for x, parts in zip(starts, parts_of_examples, strict=False):
             for part in parts:
@@ -74,10 +74,10 @@ def merge_choices(steps, candidates, alt, column=1.02):
                       weight="bold" if best else "normal", color=DARK if best else INK[SLATE])
             if best:
                 arrow(axis, (x, y + height + 0.36), (x, y + height + gap - 0.03))
-                axis.text(x + 0.08, y + height + 0.45, "smallest id", ha="left", va="center", fontsize=SMALL,
-                          color=DARK)
+                axis.text(x + 0.08, y + height + 0.45, "smallest id: learned first", ha="left", va="center",
+                          fontsize=SMALL, color=DARK)
         if not known:
-            axis.text(0.83, y + height + 0.48, "no two neighbours are in the table: done", ha="left", va="center",
+            axis.text(0.83, y + height + 0.48, "no two neighbours are in GPT-2's table: done", ha="left", va="center",
                       fontsize=SMALL)
     show(figure, alt)
 
@@ -94,8 +94,10 @@ def windows(tokens, ids, max_length, stride, alt, column=0.71):
     labels = [f"{visible(token)}\n{number}" for token, number in zip(tokens, ids, strict=True)]
     starts = range(0, len(ids) - max_length, stride)
     used = starts[-1] + max_length + 1
-    left, height, line = 0.78, 0.42, 0.56
-    figure, axis = sheet(left + len(ids) * column + 0.05, line + 0.02 + len(starts) * (2 * line + 0.1))
+    left, height, line, top = 0.78, 0.42, 0.56, 0.3
+    figure, axis = sheet(left + len(ids) * column + 0.05, top + line + 0.02 + len(starts) * (2 * line + 0.1))
+    axis.text(0.02, 0.15, f"length {max_length}, stride {stride} (from the start of one input to the next)", ha="left",
+              va="center", fontsize=SMALL, weight="bold")
 
     def row(name, y, first, last, colour, dashed=()):
         axis.text(0.02, y + height / 2, name, ha="left", va="center", fontsize=SMALL)
@@ -104,12 +106,12 @@ def windows(tokens, ids, max_length, stride, alt, column=0.71):
             if place in dashed:
                 axis.patches[-1].set(linestyle=(0, (3, 2)), facecolor="white")
 
-    row("the text", 0.02, 0, len(ids), SLATE, dashed=range(used, len(ids)))
+    row("the text", top + 0.02, 0, len(ids), SLATE, dashed=range(used, len(ids)))
     if used < len(ids):
-        axis.text(left + (used + len(ids)) / 2 * column, 0.06 + height, "left over", ha="center", va="top",
-                  fontsize=SMALL)
+        axis.text(left + len(ids) * column, top + 0.06 + height, "left over: too few for one more window", ha="right",
+                  va="top", fontsize=SMALL)
     for number, start in enumerate(starts):
-        y = line + 0.22 + number * (2 * line + 0.1)
+        y = top + line + 0.22 + number * (2 * line + 0.1)
         axis.axhline(y - 0.09, color="#CCCCCC", linewidth=0.8)
         row(f"input {number}", y, start, start + max_length, SLATE)
         row(f"target {number}", y + line, start + 1, start + max_length + 1, LOSS)

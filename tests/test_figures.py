@@ -75,6 +75,7 @@ def test_each_heatmap_may_have_row_labels_of_its_own(monkeypatch):
 
 # What is drawn can be read.
 
+LONG = torch.tensor([[0.4321, -0.1567], [0.5543, 0.8765], [-0.5712, 0.8567]])  # more digits than are printed
 TWO, THREE = torch.tensor([[0.43, -0.15], [0.55, 0.87], [-0.57, 0.85]]), torch.eye(3)
 FOUR = torch.arange(12.0).view(3, 4)
 PARTS = ["token embedding", "position embedding", "layer norm", "attention", "feed forward", "output head"]
@@ -101,12 +102,16 @@ SAMPLES = {
         torch.tensor([2.0, 1.0]), torch.tensor([[1.0, 2.0], [-2.0, 1.0]]), "alt"),
     "journey": lambda: mechanisms.journey(WORDS, "journey", TWO[1], TWO, TWO, torch.tensor([0.2, 0.5, 0.3]), "alt"),
     "journey with three roles": lambda: mechanisms.journey(
-        WORDS, "journey", TWO[1], TWO, TWO, torch.tensor([0.2, 0.5, 0.3]), "alt", learned=True, note="÷ √2"),
+        WORDS, "journey", TWO[1], TWO, TWO, torch.tensor([0.2, 0.5, 0.3]), "alt", learned=True),
+    "added_up": lambda: mechanisms.added_up(WORDS, TWO.abs(), torch.tensor([0.2, 0.5, 0.3]), "alt"),
+    "equation worked out": lambda: mechanisms.equation(
+        [("a", LONG, figures.TOKEN), ("b", LONG.flip(0), figures.POSITION), ("c", LONG + LONG.flip(0), figures.SLATE)],
+        ["+", "="], "alt", columns=[["x", "y"], None, None], marked=[(1, 1)] * 3, worked=True),
     "roles": lambda: mechanisms.roles("journey", torch.ones(3), dict.fromkeys(["query", "key", "value"], TWO), "alt"),
     "mask_steps": lambda: mechanisms.mask_steps(WORDS, THREE - 0.2, causal_mask(3), 2**0.5, "alt"),
     "cut_into_heads": lambda: mechanisms.cut_into_heads(FOUR, PAIR, FOUR.view(2, 3, 2), "alt"),
     "heads_to_output": lambda: mechanisms.heads_to_output(
-        WORDS, torch.stack([THREE, THREE]), PAIR / -20, -FOUR / 20, "alt"),
+        WORDS, torch.stack([THREE, THREE]), PAIR / -20, (-torch.eye(4) / 7, torch.ones(4) / 3), "alt"),
     "merges_learned": lambda: text_mechanisms.merges_learned(
         [(("h", "e"), 400, ("t", "h"), 300, [["t", "he"]]), (("t", "he"), 200, ("a", "n"), 100, [["the"]])], ["the"],
         "alt"),
@@ -115,6 +120,18 @@ SAMPLES = {
     **test_processes.PICTURES,
     **test_training_pictures.PICTURES,
 }
+
+
+def test_results_follow_from_the_numbers_that_are_printed():
+    """Six weights of a row printed as 0.28, 0.25, 0.25 and 0.23 were said to add up to 1.00."""
+    row = torch.tensor([0.2764, 0.2458, 0.2456, 0.2322])
+    digits = mechanisms.enough_digits(torch.sum, [row])
+    assert digits == 3 and f"{sum(float(text) for text in mechanisms.printed(row, digits)):.2f}" == "1.00"
+    first, second = LONG[0], LONG[1]
+    digits = mechanisms.enough_digits(torch.dot, [first, second])
+    terms = mechanisms.products(first, second, digits).replace("·", "*").replace("−", "-")
+    assert f"{eval(terms):.2f}" == f"{first @ second:.2f}"
+    assert mechanisms.enough_digits(torch.sum, [torch.tensor([0.5, 0.25])]) == 2
 
 
 def texts_of(figure):

@@ -75,7 +75,20 @@ def test_bars_are_to_one_scale_and_nothing_is_lost(draw):
     assert len(chance) == 9 + 10 and len(others) == 1 and len(chosen) == 2
     assert chance == pytest.approx([0.025 * full] * 9 + [0.05 * full] * 10)
     assert others + chosen[1:] == pytest.approx([0.025 * full, 0.5 * full])  # word19 is one of the others
-    assert {"1 other", "10 others", "0.75", "0.50"} <= set(texts(axes))
+    assert {"1 other", "10 others", "0.750", "0.500"} <= set(texts(axes))
+
+
+def test_counts_are_written_as_fractions(draw):
+    frame = processes.Frame(["I"], {"had": 0.75, "was": 0.25}, "had", total=4)
+    assert {"3/4 = 0.750", "1/4 = 0.250"} <= set(texts(draw(
+        lambda: processes.next_token_loop([frame], "counts", ["all", "÷ total", "draw"], "alt"))))
+
+
+def test_what_the_others_have_is_what_the_printed_numbers_leave_of_1(draw):
+    chances = {f"word{i}": 0.0604 for i in range(10)} | {f"rare{i}": 0.0396 for i in range(10)}
+    frame = processes.Frame(["I"], chances, "word0")
+    shown = texts(draw(lambda: processes.next_token_loop([frame], "model", ["all", "softmax", "draw"], "alt")))
+    assert shown.count("0.060") == 10 and "0.400" in shown
 
 
 def test_a_frame_goes_on_from_the_one_before():
@@ -87,7 +100,7 @@ def test_a_frame_goes_on_from_the_one_before():
 def test_surprises_and_their_mean(draw):
     shown = texts(draw(PICTURES["cross_entropy_steps"]))
     surprises = torch.nn.functional.cross_entropy(LOGITS, torch.tensor([1, 3]), reduction="none").tolist()
-    assert {f"{surprise:.2f}" for surprise in surprises} <= set(shown)
+    assert {f"{surprise:.3f}" for surprise in surprises} <= set(shown)
     assert f"mean of all: the loss now, {sum(surprises) / 2:.2f}" in shown
     assert f"guessing would have {log(4):.2f}" in shown
 
