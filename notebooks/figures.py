@@ -20,8 +20,9 @@ One colour for one thing, in every notebook:
 
 What is none of these, such as the lines of a comparison, takes the colours in the order of COLOURS.
 
-Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens) and
-`processes.py` (what happens step by step); those that respond to the reader are in `interactive.py`.
+Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens),
+`modern_mechanisms.py` (speed, the cache, rotary positions, what heads do) and `processes.py` (what happens step by
+step); those that respond to the reader are in `interactive.py`.
 """
 
 import io
