@@ -41,7 +41,7 @@ check-site: .venv/.tests
 test: .venv/.tests
 	$(BIN)/python tools/check.py --all
 
-# For authors: chapters/, previous_chapters.py and the README's picture anew from the notebooks, and in these the script
+# For authors: chapters/, previous_chapters.py and the README's pictures anew from the notebooks, and in these the script
 # of the pictures that respond; all stored outputs anew.
 extract: .venv/.course
 	$(BIN)/python tools/extract.py

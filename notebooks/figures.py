@@ -21,8 +21,9 @@ One colour for one thing, in every notebook:
 What is none of these, such as the lines of a comparison, takes the colours in the order of COLOURS.
 
 Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens),
-`processes.py` (what happens step by step) and `training_pictures.py` (gradients, steps downhill, what training costs);
-those that respond to the reader are in `interactive.py`.
+`modern_mechanisms.py` (speed, the cache, rotary positions, what heads do), `processes.py` (what happens step by step)
+and `training_pictures.py` (gradients, steps downhill, what training costs); those that respond to the reader are in
+`interactive.py`.
 """
 
 import io

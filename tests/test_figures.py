@@ -5,10 +5,13 @@ import itertools
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 import figures
 import mechanisms
+import modern_mechanisms
 import processes
 import test_processes
 import test_training_pictures
@@ -17,7 +20,7 @@ import training_pictures
 from chapters.ch03_attention import causal_mask
 from conftest import ROOT
 
-MODULES = (figures, mechanisms, text_mechanisms, processes, training_pictures)
+MODULES = (figures, mechanisms, text_mechanisms, modern_mechanisms, processes, training_pictures)
 LINE = ([0, 1], [2, 3])
 DRAWINGS = {
     "curves": lambda names: figures.curves([0, 1], {name: [2, 3] for name in names}, "x", "y", "alt"),
@@ -81,7 +84,30 @@ FOUR = torch.arange(12.0).view(3, 4)
 PARTS = ["token embedding", "position embedding", "layer norm", "attention", "feed forward", "output head"]
 WORDS = ["Your", "journey", "starts"]
 STEPS = [["A", "k", "i", "r"], ["A", "k", "ir"], ["Ak", "ir"]]
+STEP = {"now": {"products": 2.0, "optimizer": 1.4, "copies, zeros": 0.02, "all other": 0.02},
+        "goal,\nproducts": {"products": 0.5}}
+CALLS = [modern_mechanisms.Call("prefill", 0, 2, ["2 of 2 tokens", "2 × 3"]),
+         modern_mechanisms.Call("decode", 2, 1, ["1 of 3 tokens"])]
+SENTENCE = "The queen gave the king a book because she liked him, and the queen gave the".split()
 PAIR = FOUR.view(3, 2, 2).transpose(0, 1)
+
+
+def turned(arrow, place):
+    angle = torch.tensor(0.5 * place)
+    return torch.stack([arrow[0] * angle.cos() - arrow[1] * angle.sin(),
+                        arrow[0] * angle.sin() + arrow[1] * angle.cos()])
+
+
+def behaviours():
+    """Three, of which head i of layer 10 · i is the best for the i-th, with 0.9, and no other above 0.2."""
+    made = []
+    for i, (name, place, to) in enumerate([("before", 14, 13), ("copy", 15, 4), ("meant", 8, 1)]):
+        scores, weights = 0.2 * torch.rand(30, 9, generator=torch.Generator().manual_seed(i)), torch.zeros(16)
+        scores[10 * i, i], weights[to] = 0.9, 0.7
+        made.append(modern_mechanisms.Behaviour(name, scores, weights, place, below=i == 2))
+    return made
+
+
 SAMPLES = {
     **{name: lambda draw=draw: draw(["one", "two", "three"]) for name, draw in DRAWINGS.items()},
     "flow": lambda: figures.flow([("title", "some\ndetail")] * 3, "alt", operations=["cut", "look up\n2.7"]),
@@ -117,6 +143,15 @@ SAMPLES = {
         "alt"),
     "merge_choices": lambda: text_mechanisms.merge_choices(STEPS, [[33901, None, 343], [33901, None], [None]], "alt"),
     "windows": lambda: text_mechanisms.windows(list("abcdefg"), list(range(10, 17)), 2, 2, "alt"),
+    "step_parts": lambda: modern_mechanisms.step_parts(STEP, "alt"),
+    "cache_filling": lambda: modern_mechanisms.cache_filling(["Every", " effort", " moves", ""], CALLS, "alt"),
+    "same_distance": lambda: modern_mechanisms.same_distance(torch.tensor([1.0, 0.0]), torch.tensor([0.6, 0.8]), turned,
+                                                             [(1, 0), (4, 3), (104, 103), (4, 0)], "alt"),
+    "turned_pairs": lambda: modern_mechanisms.turned_pairs(
+        torch.stack([turned(torch.tensor([0.8, 0.6]), place * fast) for place in range(4) for fast in (1, 0.2, 0.01)]
+                    ).view(4, 6), torch.tensor([28.6, 5.7, 0.3]), "alt"),
+    "shared_heads": lambda: modern_mechanisms.shared_heads(9, {"its own": 9, "shared": 3}, 64, "alt"),
+    "heads_map": lambda: modern_mechanisms.heads_map(SENTENCE, behaviours(), "alt"),
     **test_processes.PICTURES,
     **test_training_pictures.PICTURES,
 }
@@ -147,7 +182,7 @@ def drawn(request):
     """One figure of every function."""
     shown = []
     with pytest.MonkeyPatch.context() as patch:
-        for module in (figures, mechanisms, text_mechanisms):  # processes calls figures.show
+        for module in (figures, mechanisms, text_mechanisms, modern_mechanisms):  # processes calls figures.show
             patch.setattr(module, "show", lambda figure, alt: shown.append(figure))
         SAMPLES[request.param]()
     return shown[0]
@@ -204,6 +239,53 @@ def test_a_masked_cell_is_blank(monkeypatch):
     for figure in shown:
         texts = [text.get_text() for text, _ in texts_of(figure)]
         assert "0.25" in texts and not any("nan" in text for text in texts)
+
+
+def drawn_by(monkeypatch, picture):
+    shown = []
+    monkeypatch.setattr(modern_mechanisms, "show", lambda figure, alt: shown.append(figure))
+    SAMPLES[picture]()
+    (axis,) = shown[0].axes
+    return axis, [text.get_text() for text in axis.texts]
+
+
+def test_the_parts_of_a_step_are_as_long_as_they_take(monkeypatch):
+    axis, texts = drawn_by(monkeypatch, "step_parts")
+    widths = [patch.get_width() for patch in axis.patches]
+    assert [width / widths[-1] for width in widths] == pytest.approx([4, 2.8, 0.04, 0.04, 1])
+    assert "3.44 s" in texts and "2.00" in texts and "0.02" not in texts  # too narrow for its number
+
+
+def test_a_part_that_the_first_row_lacks_is_refused():
+    with pytest.raises(ValueError, match="the first row lacks new"):
+        modern_mechanisms.step_parts({"now": {"old": 1.0}, "then": {"new": 1.0}}, "alt")
+
+
+def test_the_cache_keeps_what_was_new_before(monkeypatch):
+    _, texts = drawn_by(monkeypatch, "cache_filling")
+    assert texts.count("new") == 2 * (2 + 1) and texts.count("read") == 2 * 2  # keys and values
+
+
+def test_a_turned_pair_keeps_its_angle_to_another_at_the_same_distance(monkeypatch):
+    _, texts = drawn_by(monkeypatch, "same_distance")
+    assert texts.count("1 apart: 24°") == 3 and texts.count("4 apart: 61°") == 1
+    _, texts = drawn_by(monkeypatch, "turned_pairs")
+    assert texts.count("0–3") == 1 and texts.count("2") == 1 and texts.count("3") == 2  # fast, slower, slowest
+
+
+def test_three_heads_meet_in_one(monkeypatch):
+    axis, texts = drawn_by(monkeypatch, "shared_heads")
+    ends = [line.get_xdata()[1] for line in axis.lines]
+    assert len(set(ends[:9])) == 9 and [len(set(ends[9 + i : 12 + i])) for i in (0, 3, 6)] == [1, 1, 1]
+    assert "2 · 9 · 64 = 1,152 numbers" in texts and "2 · 3 · 64 = 384 numbers" in texts
+
+
+def test_a_head_has_the_colour_of_what_it_does_most(monkeypatch):
+    axis, texts = drawn_by(monkeypatch, "heads_map")
+    cells = [patch for patch in axis.patches if isinstance(patch, Rectangle) and patch.get_fill()]
+    assert len(cells) == 270 and texts.count(".90") == 3
+    for i, colour in enumerate(figures.COLOURS[:3]):
+        assert cells[9 * 10 * i + i].get_facecolor()[:3] == pytest.approx(to_rgb(figures.tint(colour, 0.9)), abs=0.005)
 
 
 @pytest.mark.slow

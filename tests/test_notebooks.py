@@ -15,7 +15,7 @@ from run import normalise
 
 NOTEBOOKS = notebook_paths(ROOT / "notebooks")
 SOLUTIONS = "appendix-C-exercise-solutions"
-TAGS = {"extract", "module-only", "headline", "cover", "raises-exception", "nbval-ignore-output"}
+TAGS = {"extract", "module-only", "headline", "cover-course", "cover-heads", "raises-exception", "nbval-ignore-output"}
 NUMBER = r"-?\d+\.?\d*(?:e[+-]?\d+)?"
 
 
@@ -149,8 +149,12 @@ def test_the_solutions_pass_every_check_once_and_in_order():
     assert re.findall(r"^### Exercise (\S+) · ", text, flags=re.MULTILINE) == passed
 
 
-def test_the_readmes_picture_is_the_stored_one():
-    assert cover.COVER.read_bytes() == cover.stored_cover(), "run `make extract`"
+def test_the_readmes_pictures_are_the_stored_ones():
+    covers = cover.stored_covers()
+    shown = re.findall(r"^!\[.{60,}\]\((\S+)\)$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sorted(ROOT / path for path in shown) == sorted(covers)
+    for path, png in covers.items():
+        assert path.read_bytes() == png, "run `make extract`"
 
 
 def test_no_definition_is_written_twice():

@@ -8,14 +8,16 @@
 
 Each row runs in a process of its own, several times, in turns with all the others; the table shows medians. Absolute
 times differ from machine to machine and from hour to hour, so compare ratios. A JSON line per row goes into
-build/bench.jsonl. The peer in generation is transformers, from tests/requirements.txt. Rows that compute in bfloat16
-belong to the tables only where that is faster than float32, see `what_pays`.
+build/bench.jsonl, for training with the seconds of a step by kind of operation. The peer in generation is transformers,
+from tests/requirements.txt. Rows that compute in bfloat16 belong to the tables only where that is faster than float32,
+see `what_pays`.
 """
 
 import argparse
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -131,8 +133,23 @@ def measure_limits(options):
     return limits
 
 
+def time_by_kind(profile):
+    """Return the seconds of a training step that `torch.profiler` has watched, by kinds of operations.
+
+    The kinds are products of matrices, the optimizer with all that it calls, copies and zeros, and all other.
+    """
+    own = {event.key: (event.self_cpu_time_total + event.self_device_time_total) / 1e6
+           for event in profile.key_averages()}  # without what an operation calls
+    products, copies = (sum(value for name, value in own.items() if re.search(pattern, name))
+                        for pattern in (r"mm_?$|linear", r"(copy|fill|zero)_$"))
+    optimizer = sum(event.cpu_time_total + event.device_time_total for event in profile.key_averages()
+                    if event.key.startswith("Optimizer.step")) / 1e6
+    return {"products": products, "optimizer": optimizer, "copies, zeros": copies,
+            "all other": max(0.0, sum(own.values()) - products - optimizer - copies)}
+
+
 def measure_training(row, options):
-    """Return tokens/s, peak memory in bytes and the first losses of one rung of the ladder."""
+    """Return tokens/s, the seconds of a step by kind, peak memory in bytes and the first losses of one rung."""
     import torch
 
     import previous_chapters as course
@@ -170,8 +187,13 @@ def measure_training(row, options):
     losses = []
     seconds = timed(lambda: losses.append(step().item()), device, options.steps)
     kept = [*model.parameters(), *(value for state in optimizer.state.values() for value in state.values())]
+    with torch.profiler.profile() as profile:
+        step()
+    kinds = time_by_kind(profile)
+    scale = statistics.median(seconds) / sum(kinds.values())  # to the steps that nobody watched
     return {
         "tokens_per_second": ids[:, :, 1:].numel() / statistics.median(seconds),
+        "seconds": {kind: scale * value for kind, value in kinds.items()},
         "peak_bytes": peak_bytes(step, kept, device),
         "losses": losses[:4],
     }
@@ -352,7 +374,8 @@ def print_training(results, limits, options):
         print(f"{MEANING[row]:50}{speed:10,.0f}{speed / base:9.2f}{share:13.1%} "
               f"{peak / 1e9:6.2f} GB{peak / base_bytes:9.2f}")
         lines.append({"tokens_per_second": speed, "ratio": speed / base, "mfu": share, "peak_bytes": peak,
-                      "memory_ratio": peak / base_bytes, "losses": repeats[0]["losses"]})
+                      "memory_ratio": peak / base_bytes, "losses": repeats[0]["losses"],
+                      "seconds": repeats[0]["seconds"]})
     return lines
 
 

@@ -1,6 +1,6 @@
-"""Write notebooks/course.png, the README's picture: the stored output of the notebook cell tagged `cover`.
+"""Write the README's pictures: a notebook cell tagged `cover-heads` has, as its stored output, notebooks/heads.png.
 
-So the picture is drawn from a trained model, like every figure of the course; `make extract` keeps it up to date.
+So they are drawn from trained models, like every figure of the course; `make extract` keeps them up to date.
 """
 
 import base64
@@ -8,18 +8,23 @@ from pathlib import Path
 
 import nbformat
 
-ROOT = Path(__file__).resolve().parent.parent
-COVER = ROOT / "notebooks" / "course.png"
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 
 
-def stored_cover(folder=ROOT / "notebooks"):
-    """Return the PNG bytes of the one cell that is tagged `cover`."""
-    cells = [cell for path in sorted(folder.glob("*.ipynb")) for cell in nbformat.read(path, as_version=4).cells
-             if "cover" in cell.metadata.get("tags", [])]
-    (cell,) = cells
-    (output,) = cell.outputs
-    return base64.b64decode(output.data["image/png"])
+def stored_covers(folder=FOLDER):
+    """Return {path: PNG bytes} of all tagged cells; each has one output, and a name that no other cell has."""
+    covers = {}
+    for notebook in sorted(folder.glob("*.ipynb")):
+        for cell in nbformat.read(notebook, as_version=4).cells:
+            for tag in cell.metadata.get("tags", []):
+                if tag.startswith("cover-"):
+                    path, (output,) = folder / f"{tag.removeprefix('cover-')}.png", cell.outputs
+                    if path in covers:
+                        raise ValueError(f"two cells have the tag {tag}")
+                    covers[path] = base64.b64decode(output.data["image/png"])
+    return covers
 
 
 if __name__ == "__main__":
-    COVER.write_bytes(stored_cover())
+    for path, png in stored_covers().items():
+        path.write_bytes(png)
