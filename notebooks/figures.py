@@ -145,7 +145,7 @@ def surface(width, height):
     return figure, axis
 
 
-def flow(steps, alt, operations=None, widest=8.4, gap=0.32, text=SMALL):
+def flow(steps, alt, operations=None, widest=8.4, gap=0.32, text=SMALL, loop=None):
     """Draw steps as boxes joined by arrows, left to right, in two rows if one would be too wide for a page.
 
     Args:
@@ -154,6 +154,7 @@ def flow(steps, alt, operations=None, widest=8.4, gap=0.32, text=SMALL):
         operations: what happens on each arrow, one text less than there are steps.
         widest, gap: of a row, and between two boxes, in inches.
         text: the size of the text in points.
+        loop: what stands on an arrow from the last box back to the first, or (text, box) for another one; in one row.
     """
     line = 1.3 * text / 72
     widths = [max(text_width(title, text, weight="bold"), text_width(detail, text)) + 0.2 for title, detail in steps]
@@ -162,7 +163,7 @@ def flow(steps, alt, operations=None, widest=8.4, gap=0.32, text=SMALL):
     height = (1 + max(detail.count("\n") + 1 for _, detail in steps)) * line + 0.3
     starts = range(0, len(steps), per_row)
     width = max(sum(widths[i : i + per_row]) + sum(gaps[i + 1 : i + per_row]) for i in starts)
-    figure, axis = sheet(width, len(starts) * height + (len(starts) - 1) * 0.34)
+    figure, axis = sheet(width, len(starts) * height + (len(starts) - 1) * 0.34 + (0.4 if loop else 0))
     before = 0.0  # the middle of the box before
     for number, (title, detail) in enumerate(steps):
         row, column = divmod(number, per_row)
@@ -185,6 +186,14 @@ def flow(steps, alt, operations=None, widest=8.4, gap=0.32, text=SMALL):
                       bbox={"facecolor": "white", "edgecolor": "white", "pad": 1})
             arrow(axis, (middle, y - 0.14), (middle, y - 0.02))
         before = middle
+    if loop:
+        name, target = (loop, 0) if isinstance(loop, str) else loop
+        back = sum(widths[:target]) + sum(gaps[: target + 1]) + widths[target] / 2
+        axis.plot([before, before, back, back], [height + 0.03, height + 0.26, height + 0.26, height + 0.15],
+                  color="black", linewidth=1)
+        arrow(axis, (back, height + 0.2), (back, height + 0.03))
+        axis.text((before + back) / 2, height + 0.26, name, ha="center", va="center", fontsize=text,
+                  bbox={"facecolor": "white", "edgecolor": "white", "pad": 1})
     show(figure, alt)
 
 
@@ -297,13 +306,18 @@ def panels(charts, alt, size=(3.1, 2.4)):
     Args:
         charts: one dict per chart with `lines`, {name: (x values, y values)}, `xlabel` and `ylabel`, and if wanted
             `logx`, `logy` and `marks`, as in `curves`, and `beside`: names stand beside the lines, not in a legend, or
-            at their ends if it is "ends", for lines that part only there.
+            at their ends if it is "ends", for lines that part only there. Besides: `title`; `events`, {x: what happened
+            there}; `dots`, (x values, y values) that are marked in black; `wide`, the name of a line that is drawn
+            broad and pale, so that another may lie on it; `stops`: a cross at the end of each line; `lowest`: a ring
+            around the lowest point of all.
         alt: what one sees.
         size: width and height of one chart, in inches.
     """
     figure, axes = canvas(size[0] * len(charts), size[1], len(charts))
     for axis, chart in zip(axes, charts, strict=True):
-        _lines(axis, **{name: value for name, value in chart.items() if name != "beside"}, legend="beside" not in chart)
+        plain = ("lines", "xlabel", "ylabel", "logx", "logy", "marks")
+        _lines(axis, **{name: chart[name] for name in plain if name in chart}, legend="beside" not in chart)
+        _mark(axis, **{name: value for name, value in chart.items() if name not in (*plain, "beside")})
     for axis, chart in zip(axes, charts, strict=True):  # now that the lines have their places on the page
         if chart.get("beside") == "ends":
             name_ends(axis)
@@ -311,6 +325,31 @@ def panels(charts, alt, size=(3.1, 2.4)):
             axis.margins(x=0.06, y=0.14)
             name_lines(axis)
     show(figure, alt)
+
+
+def _mark(axis, title=None, events=None, dots=None, wide=None, stops=False, lowest=False):
+    """Mark what is worth a look in a line chart, see `panels`."""
+    axis.set_title(title, fontsize=SMALL, weight="bold")
+    lines = axis.get_lines()
+    for line in lines:
+        if line.get_label() == wide:
+            line.set(linewidth=6, alpha=0.35, solid_capstyle="butt")
+        if stops:
+            axis.plot(*line.get_xydata()[-1], marker="x", markersize=8, markeredgewidth=1.6, color=line.get_color())
+    for x, text in (events or {}).items():
+        axis.axvline(x, color=EDGE, linestyle=":", linewidth=1.2, zorder=0)
+        axis.annotate(text, (x, 1), (0, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+                      ha="center", fontsize=SMALL)
+    if dots:
+        axis.scatter(*dots, s=12, color=CHOSEN, zorder=4)
+    if lowest:
+        x, y = min((tuple(point) for line in lines for point in line.get_xydata()), key=lambda point: point[1])
+        names = [line.get_label() for line in lines if any(
+            place == x and value < 1.003 * y for place, value in line.get_xydata())]
+        axis.plot(x, y, marker="o", markersize=11, markeredgewidth=1.6, fillstyle="none", color=CHOSEN)
+        axis.annotate(f"lowest: {', '.join(names)}", (x, y), (0, -9), textcoords="offset points", ha="center", va="top",
+                      fontsize=SMALL)
+        axis.set_ylim(axis.get_ylim()[0] - 0.13 * (axis.get_ylim()[1] - y))
 
 
 def _lines(axis, lines, xlabel, ylabel, logx=False, logy=False, marks=False, legend=True):
@@ -495,7 +534,7 @@ def _label_point(axis, place, label, taken, size, renderer):
     return best[2]
 
 
-def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=None):
+def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=None, border="0.5"):
     """Draw a function of the plane as colours, with the line where it is one half, and points on it.
 
     Args:
@@ -504,10 +543,12 @@ def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=
         groups: {name: (number of points, 2) tensor}.
         alt: what one sees.
         label: what the colours stand for.
+        border: the text on that line.
     """
     figure, (axis,) = canvas(*size)
     colours = axis.contourf(xs.numpy(), ys.numpy(), values.detach().numpy(), levels=20, cmap="PuOr", vmin=0, vmax=1)
-    axis.contour(xs.numpy(), ys.numpy(), values.detach().numpy(), levels=[0.5], colors="black", linewidths=1.2)
+    half = axis.contour(xs.numpy(), ys.numpy(), values.detach().numpy(), levels=[0.5], colors="black", linewidths=1.2)
+    axis.clabel(half, fmt=border, fontsize=SMALL)
     bar = figure.colorbar(colours, ax=axis, ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.ax.tick_params(labelsize=SMALL)
     bar.set_label(label, fontsize=SMALL)

@@ -16,9 +16,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox
 
 import figures
-from figures import BLUE, DARK, EDGE, GREEN, INK, LOSS, ORANGE, RED, SLATE, SMALL, TOKEN, tint
+from figures import BLUE, DARK, EDGE, GREEN, INK, LOSS, ORANGE, PURPLE, RED, SKY, SLATE, SMALL, TOKEN, tint
 from mechanisms import ROW, grid, number
 
+FLOPS = {"attention": PURPLE, "projections": tint(PURPLE, 0.5), "scores and\nmixtures of values": PURPLE,
+         "feed forward": SKY, "head": SLATE}  # none of those of memory
 MEMORY = {"weights": BLUE, "optimizer": ORANGE, "gradients": RED, "activations": GREEN}
 DASHES = (0, (4, 2))  # of gradients
 
@@ -75,7 +77,7 @@ def _name(axis, place, text, taken, renderer):
 BOX, HIGH, GAP, BETWEEN = 1.05, 0.64, 0.93, 0.62  # of a box: width and height; between boxes: across and down
 
 
-def grad_graph(result, names, alt, back=False):
+def grad_graph(result, names, alt, back=False, rules=None):
     """Draw the operations that autograd recorded on the way to a tensor, from its `grad_fn`, inputs on the left.
 
     Args:
@@ -83,6 +85,7 @@ def grad_graph(result, names, alt, back=False):
         names: {name: tensor} of inputs and results. Those of one number are drawn with their values.
         alt: what one sees.
         back: draw as well, in red, the gradients on their way back, and in each box its own slope.
+        rules: {operation: the formula of its slope}, to stand above the boxes of a graph without branches.
     """
     boxes, links = {}, []  # place: (function, its inputs' places); (start, end, name of the value, gradient)
     free = {}  # column: the first free row
@@ -105,19 +108,23 @@ def grad_graph(result, names, alt, back=False):
                 free[spot[0]] = max(free.get(spot[0], 0), spot[1] + 1)
             else:
                 place(before, *spot)
-            value = "" if leaf else next((f"{name} = {written(tensor.item())}" for name, tensor in names.items()
+            value = "" if leaf else next((_named(name, tensor.item()) for name, tensor in names.items()
                                           if tensor.grad_fn is before and tensor.numel() == 1), "")
             links.append((spot, (column, row), value, passed.get((function, order))))
 
     place(result.grad_fn, 0, 0)
     first, rows = min(column for column, _ in boxes), max(row for _, row in boxes) + 1
-    figure, axis = figures.sheet((1 - first) * (BOX + GAP) + 0.25 * back, rows * (HIGH + BETWEEN) - BETWEEN + 0.2)
-    corner = {(column, row): (0.02 + (column - first) * (BOX + GAP), 0.1 + row * (HIGH + BETWEEN))
+    top = 0.3 if rules else 0.1
+    figure, axis = figures.sheet((1 - first) * (BOX + GAP) + 0.25 * back, rows * (HIGH + BETWEEN) - BETWEEN + top + 0.1)
+    corner = {(column, row): (0.02 + (column - first) * (BOX + GAP), top + row * (HIGH + BETWEEN))
               for column, row in boxes}
     for spot, thing in boxes.items():
         _node(axis, *corner[spot], thing, [grad for _, end, _, grad in links if end == spot], passed)
     for start, end, value, gradient in links:
         _link(axis, corner[start], corner[end], value, None if gradient is None else gradient[0], back)
+    for spot, thing in boxes.items():
+        if not isinstance(thing, tuple) and _operation(thing) in (rules or {}):
+            _write(axis, corner[spot][0] + BOX / 2, 0.12, f"slope {rules[_operation(thing)]}", color=INK[RED])
     x, y = corner[0, 0]
     name = next((name for name, tensor in names.items() if tensor is result), "result")
     _arrow(axis, (x + BOX + 0.03, y + HIGH / 2 - 0.1 * back), (x + BOX + 0.4, y + HIGH / 2 - 0.1 * back))
@@ -127,6 +134,12 @@ def grad_graph(result, names, alt, back=False):
         _arrow(axis, (x + BOX + 0.4, y + HIGH / 2 + 0.12), (x + BOX + 0.03, y + HIGH / 2 + 0.12), RED, 1.8, DASHES)
         _write(axis, x + BOX + 0.22, y + HIGH / 2 + 0.3, "1", color=INK[RED], weight="bold")
     figures.show(figure, alt)
+
+
+def _named(name, value):
+    """Return "name = value", in two lines where one is too long for the gap between two boxes."""
+    short = figures.text_width(f"{name} = {written(value)}", SMALL) < GAP
+    return f"{name}{' ' if short else chr(10)}= {written(value)}"
 
 
 def _leaf(function, node, names):
@@ -164,6 +177,10 @@ def _gradients(result):
     return passed
 
 
+def _operation(function):
+    return re.sub(r"Backward\d*$", "", function.name())
+
+
 def _node(axis, x, y, thing, gradients, passed):
     """Draw the box of an operation, or that of a leaf."""
     if isinstance(thing, tuple):
@@ -172,11 +189,11 @@ def _node(axis, x, y, thing, gradients, passed):
         figures.box(axis, x, y, BOX, HIGH, text if learns or value is None else f"{text}\nfixed",
                     DARK if learns else TOKEN, size=SMALL)
         return
-    name, *words = re.split(r"(?<=[a-z])(?=[A-Z])", re.sub(r"Backward\d*$", "", thing.name()))
+    name, *words = re.split(r"(?<=[a-z])(?=[A-Z])", _operation(thing))
     for word in words:
         fits = figures.text_width(f"{name} {word}".split("\n")[-1], SMALL) < BOX - 0.08
         name += f" {word}" if fits else f"\n{word}"
-    slopes = {written(gradient[1]) for gradient in gradients if gradient is not None}
+    slopes = {written(gradient[1], 5) for gradient in gradients if gradient is not None}
     figures.box(axis, x, y, BOX, HIGH, "", SLATE)
     lines = name.count("\n") + 1
     if len(slopes) == 1:
@@ -195,7 +212,7 @@ def _link(axis, start, end, value, gradient, back):
         _arrow(axis, (middle - shift, low), (middle - shift, high))
         if gradient is not None:
             _arrow(axis, (middle + shift, high), (middle + shift, low), RED, 1.8, DASHES)
-            _write(axis, middle + shift + 0.1, (high + low) / 2, written(gradient), ha="left", color=INK[RED],
+            _write(axis, middle + shift + 0.1, (high + low) / 2, written(gradient, 5), ha="left", color=INK[RED],
                    weight="bold")
         return
     level, right = y + HIGH / 2, x + BOX
@@ -203,7 +220,7 @@ def _link(axis, start, end, value, gradient, back):
         _arrow(axis, (right + 0.03, level - shift), (to_x - 0.03, level - shift))
         if gradient is not None:
             _arrow(axis, (to_x - 0.03, level + shift), (right + 0.03, level + shift), RED, 1.8, DASHES)
-            _write(axis, (right + to_x) / 2, level + shift + 0.19, written(gradient), color=INK[RED], weight="bold")
+            _write(axis, (right + to_x) / 2, level + shift + 0.19, written(gradient, 5), color=INK[RED], weight="bold")
         _write(axis, (right + to_x) / 2, level - shift - 0.06, value, va="bottom")
     else:  # from another branch
         axis.plot([right + 0.03, to_x + BOX / 2], [level, level], color="black", linewidth=1.3)
@@ -213,7 +230,8 @@ def _link(axis, start, end, value, gradient, back):
             turn, low = to_x + BOX / 2 + 0.2, level + 0.2
             axis.plot([turn, turn], [to_y + HIGH + 0.03, low], color=RED, linewidth=1.8, linestyle=DASHES)
             _arrow(axis, (turn, low), (right + 0.03, low), RED, 1.8, DASHES)
-            _write(axis, right + 0.1, low + 0.06, written(gradient), ha="left", va="top", color=INK[RED], weight="bold")
+            _write(axis, right + 0.1, low + 0.06, written(gradient, 5), ha="left", va="top", color=INK[RED],
+                   weight="bold")
 
 
 # Steps downhill.
@@ -252,15 +270,16 @@ def downhill(loss, start, rate, name, around, alt, size=(6.4, 3.6)):
     axis.scatter([after], [promised], s=55, facecolor="white", edgecolor=INK[RED], linewidth=1.6, zorder=5)
     ha = "left" if after > start else "right"  # the way goes on to that side
     for x, y, text, colour in [
-        (start, here + 0.08 * top, f"here: {name} = {written(start)}, loss {here:.4f}", "black"),
+        (start, here + 0.13 * top, f"here: {name} = {written(start)}, loss {here:.4f}", "black"),
         (after, given + 0.13 * top, f"after the step:\n{name} = {written(after)}, loss {given:.4f}", "black"),
         (after, promised - 0.1 * top, f"the tangent had promised {promised:.4f}", INK[RED]),
-        (after, floor, f"step = −rate · slope\n= −{written(rate)} · {signed(slope)} = {written(-rate * slope)}",
+        (after, floor, f"step = −rate · slope\n= −{written(rate)} · {signed(slope, 5)} = {written(-rate * slope)}",
          "black"),
     ]:
         _write(axis, x + (0.03 if ha == "left" else -0.03) * wide, y, text, ha=ha, color=colour)
-    _write(axis, start + 0.08 * (after - start), promised - 0.02 * top, f"slope\n{written(slope)}", ha=ha,
-           color=INK[RED])
+    side = (-0.02 if ha == "left" else 0.02) * wide  # beside the end of the tangent, below the curve
+    _write(axis, ends[0] + side, here + slope * (ends[0] - start) - 0.03 * top, f"slope\n{written(slope, 5)}",
+           ha="right" if ha == "left" else "left", color=INK[RED])
     axis.set_yticks([tick for tick in axis.get_yticks() if 0 <= tick <= top])
     axis.set_xlabel(name, fontsize=SMALL)
     axis.set_ylabel("loss", fontsize=SMALL)
@@ -361,13 +380,15 @@ def joint_norm(gradients, limit, together, alone, alt):
               linestyle=":")
     legs(right, zoom, x, y, [written(x), written(y)])
     half = at(right, zoom, x / 2, y / 2)
-    _write(axis, half[0] - 0.12, half[1] - 0.2, "together:\nthe same direction", ha="right")
+    _write(axis, half[0] - 0.12, half[1] - 0.2, f"together: length {written(limit)},\nthe same direction", ha="right")
     a, b = (float(value) for value in alone)
     end = at(right, zoom, a, b)
     _arrow(axis, at(right, zoom, 0, 0), end, SLATE, 2.0, head=14)
-    _write(axis, end[0] + 0.08, end[1], f"each alone: {written(a)}, {written(b)},\nanother direction", ha="left")
+    long = written((a**2 + b**2) ** 0.5, 2)
+    _write(axis, end[0] + 0.08, end[1], f"each alone: {written(a)}, {written(b)},\nlength {long},\nanother direction",
+           ha="left")
     side = at(right, zoom, limit, 0)
-    _write(axis, side[0] + 0.08, side[1] - 0.12, f"length {written(limit)}", ha="left")
+    _write(axis, side[0] + 0.08, side[1] - 0.12, f"circle of\nlength {written(limit)}", ha="left")
     figures.show(figure, alt)
 
 
@@ -379,24 +400,24 @@ def averaged(gradients, average, alt):
         average: their mean, as the processes have it.
         alt: what one sees.
     """
-    (rows, columns), cell = average.shape, 0.6
+    (rows, columns), cell, digits = average.shape, 0.66, 2  # with one digit the mean would not follow
     height, width = rows * ROW, columns * cell
     figure, axis = figures.sheet(2 * width + 2.3, 2 * height + 1.15)
     mean_x, middle = width + 1.4, (2 * height + 1.15) / 2
     for rank, gradient in enumerate(gradients):
         y = 0.3 + rank * (height + 0.5)
-        grid(axis, 0.05, y, gradient, fill=tint(RED, 0.2), digits=1, cell=cell, title=f"rank {rank} alone",
+        grid(axis, 0.05, y, gradient, fill=tint(RED, 0.2), digits=digits, cell=cell, title=f"gradients of rank {rank}",
              ink=INK[RED])
         figures.arrow(axis, (0.05 + width + 0.08, y + height / 2), (mean_x - 0.1, middle + (0.12 if rank else -0.12)))
         axis.add_patch(Rectangle((0.05, y), cell, ROW, fill=False, edgecolor="black", linewidth=2, zorder=3))
     _write(axis, width + 0.7, middle, "add, ÷ 2")
     top = middle - height / 2
-    end, bottom = grid(axis, mean_x, top, average, fill=tint(RED, 0.5), digits=1, cell=cell,
+    end, bottom = grid(axis, mean_x, top, average, fill=tint(RED, 0.5), digits=digits, cell=cell,
                        title="mean, in both", ink=INK[RED])
     axis.add_patch(Rectangle((mean_x, top), cell, ROW, fill=False, edgecolor="black", linewidth=2, zorder=3))
     a, b = (gradient[0, 0].item() for gradient in gradients)
-    _write(axis, mean_x, bottom + 0.22, f"({number(a, 1)} + {f'({number(b, 1)})' if b < 0 else number(b, 1)}) ÷ 2 = "
-           f"{number(average[0, 0].item(), 1)}", ha="left")
+    first, second, mean = (number(value, digits) for value in (a, b, average[0, 0].item()))
+    _write(axis, mean_x, bottom + 0.22, f"({first} + {f'({second})' if b < 0 else second}) ÷ 2 = {mean}", ha="left")
     figures.show(figure, alt)
 
 
@@ -407,7 +428,7 @@ def roofline(peaks, bandwidth, operations, alt, size=(7.6, 4.2)):
     """Draw what a machine can do, the lower of a flat and a sloping roof, and where operations stand below it.
 
     Args:
-        peaks: {number format: most FLOP per second}, one flat roof each; the regions are those of the first.
+        peaks: {number format: most FLOP per second}, one flat roof each.
         bandwidth: bytes per second between memory and processor, the slope.
         operations: {name: (FLOPs per byte, FLOP per second)}, one point each.
         alt: what one sees.
@@ -419,11 +440,13 @@ def roofline(peaks, bandwidth, operations, alt, size=(7.6, 4.2)):
     bottom = min(low * bandwidth, min(speed for _, speed in operations.values())) / 3
     top = 3 * 1.75 ** len(peaks) * max(peaks.values())
     axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, top))
-    corner = next(iter(peaks.values())) / bandwidth
-    for start, end, colour, title in [(low, corner, BLUE, "the processor waits for memory"),
-                                      (corner, high, ORANGE, "memory waits for the processor")]:
-        axis.axvspan(start, end, color=tint(colour, 0.1), linewidth=0, zorder=0)
-        _write(axis, (start * end) ** 0.5, top / 1.6, title, va="top", color=INK[colour], weight="bold")
+    corners = {name: peak / bandwidth for name, peak in sorted(peaks.items(), key=lambda one: one[1])}
+    corner, *_, last = [*corners.values()] * 2  # between the two it depends on the number format
+    for start, end, strength, title in [(low, corner, 0.18, "the processor waits for memory"),
+                                        (corner, last, 0.09, ""),
+                                        (last, high, 0, "memory waits for the processor")]:
+        axis.axvspan(start, end, color=tint(SLATE, strength), linewidth=0, zorder=0)
+        _write(axis, (start * end) ** 0.5, top / 1.6, title, va="top", color=DARK, weight="bold")
     ends = []
     for name, peak, colour, style in figures.told_apart(peaks, figures.COLOURS, figures.STYLES):
         ridge = peak / bandwidth
@@ -431,7 +454,8 @@ def roofline(peaks, bandwidth, operations, alt, size=(7.6, 4.2)):
         ends.append((peak, f"{name}: {peak / 1e9:,.0f} GFLOP/s", INK[colour]))
     ridge = max(peaks.values()) / bandwidth
     axis.plot([low, ridge], [low * bandwidth, max(peaks.values())], color=DARK, linewidth=2)
-    axis.plot([corner, corner], [bottom, corner * bandwidth], color=EDGE, linestyle=":", linewidth=1.2)
+    for place in corners.values():
+        axis.plot([place, place], [bottom, place * bandwidth], color=EDGE, linestyle=":", linewidth=1.2)
     for _, (intensity, speed), marker in figures.told_apart(operations, "osD^vP*Xd"):
         axis.scatter(intensity, speed, marker=marker, s=46, color="white", edgecolor="black", zorder=4)
     axis.set_xlabel("FLOPs per byte moved", fontsize=SMALL)
@@ -457,16 +481,19 @@ def roofline(peaks, bandwidth, operations, alt, size=(7.6, 4.2)):
         0.5 * long, *(np.hypot(*(middle + share * along - spot)) for spot in spots for share in (-long, 0, long))))
     _write(axis, *axis.transData.inverted().transform(middle), text, rotation=turn, rotation_mode="anchor")
     taken += [Bbox.from_bounds(*(middle + share * long * along - 7), 14, 14) for share in np.linspace(-1, 1, 30)]
-    ends = [[(low, low * bandwidth), (ridge, max(peaks.values()))], [(corner, bottom), (corner, top)],
+    ends = [[(low, low * bandwidth), (ridge, max(peaks.values()))],
+            *([(place, bottom), (place, top)] for place in corners.values()),
             *([(corner, peak), (high, peak)] for peak in peaks.values())]
     walls = [axis.transData.transform(both) for both in ends]
     for start, end in walls:
         taken += [Bbox.from_bounds(*(start + share * (end - start) - 2), 4, 4) for share in np.linspace(0, 1, 150)]
     taken += [Bbox.from_bounds(*(spot - 5), 10, 10) for spot in spots]
-    x, y = axis.transData.transform((corner, bottom))
-    label = _write(axis, *axis.transData.inverted().transform((x + 0.06 / inches, y + 0.14 / inches)),
-                   f"corner: {corner:,.1f} FLOPs per byte", ha="left")
-    taken += [label.get_window_extent(renderer)]
+    names = [f"corner of {name}:\n{place:,.1f} FLOPs per byte" for name, place in corners.items()]
+    for place, text, ha in [(last, names[-1], "left"), *([(corner, names[0], "right")] if len(names) > 1 else [])]:
+        x, y = axis.transData.transform((place, bottom))
+        shift = 0.06 if ha == "left" else -0.06
+        spot = axis.transData.inverted().transform((x + shift / inches, y + 0.22 / inches))
+        taken += [_write(axis, *spot, text, ha=ha).get_window_extent(renderer)]
     for name, point in sorted(operations.items(), key=lambda one: -one[1][0]):  # there is least room at the right
         taken.append(_name(axis, point, name, taken, renderer))
     figures.show(figure, alt)
