@@ -227,7 +227,7 @@ def turned_pairs(vectors, degrees, alt, radius=0.7):
             write(axis, x + away * a, y - away * b, name, ha="center", va="center", color=INK[POSITION], weight="bold")
     (a, b), angle = pairs[0].tolist(), float(degrees[0]) * last
     write(axis, left + 0.5 * wide - cell, bottom + ROW + 0.16,
-          f"pair 0:   {number(turned[last, 0, 0].item())} = {number(a)} · cos {angle:.0f}° − {number(b)} · sin {angle:.0f}°,   "
+          f"pair 0: {number(turned[last, 0, 0].item())} = {number(a)} · cos {angle:.0f}° − {number(b)} · sin {angle:.0f}°, "
           f"{number(turned[last, 0, 1].item())} = {number(a)} · sin {angle:.0f}° + {number(b)} · cos {angle:.0f}°")
     show(figure, alt)
 
