@@ -89,7 +89,7 @@ def sampling(words, logits, alt, tail=(), temperature=1.0, top_k=None, top_p=1.0
     final = [part / sum(kept) for part in kept]
     labels, heights = list(data["words"]), final[: len(words)]
     if tail:
-        labels, heights = [*labels, "all others"], [*heights, sum(final[len(words):])]
+        labels, heights = [*labels, f"{sum(count for count, _ in tail):,} others"], [*heights, sum(final[len(words):])]
     colours = [CHANCE] * len(words) + [TOKEN]
     title = f"temperature {temperature:g}, top-k {top_k or 'all'}, top-p {top_p:g}"
     notes = [f"{height:.4f}" if height else "cut" for height in heights]
@@ -263,7 +263,9 @@ def rope(query, key, per_place, alt, places=60, distances=40, place=5, distance=
                  f"{name} must have {pairs} arrows of two numbers")
         _require(all(math.hypot(*arrow) <= 1.001 for arrow in data[name]), f"an arrow of {name} is longer than 1")
     _require(0 <= place <= places and 0 <= distance <= distances, "place or distance is beyond its largest value")
-    figure, axes = figures.canvas(1.7 * pairs, 2.3, pairs)
+    figure, axes = figures.canvas(1.7 * pairs, 2.6, pairs)
+    figure.suptitle(f"query (blue) at place {place + distance}, key (orange) at place {place}; dotted: both at place 0",
+                    fontsize=TEXT)
     for i, axis in enumerate(axes):
         axis.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), aspect="equal")
         axis.axis("off")
@@ -273,7 +275,7 @@ def rope(query, key, per_place, alt, places=60, distances=40, place=5, distance=
             axis.plot([0, arrow[0]], [0, arrow[1]], color=colour, linestyle=":", linewidth=1.5)
             axis.annotate("", turned, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 0,
                                                           "shrinkB": 0, "linewidth": 2, "mutation_scale": 12})
-        axis.set_title(f"pair {i}: {math.degrees(data['per_place'][i]):.2g}°", fontsize=TEXT)
+        axis.set_title(f"pair {i}: {math.degrees(data['per_place'][i]):.3g}° a place", fontsize=TEXT)
         turned = _turn(data["query"][i], (place + distance) * data["per_place"][i])
         other = _turn(data["key"][i], place * data["per_place"][i])
         axis.text(0, -1.15, f"score {turned[0] * other[0] + turned[1] * other[1]:.2f}", ha="center", va="top",

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from matplotlib.patches import Circle, PathPatch, Rectangle, Wedge
+from matplotlib.patches import Circle, PathPatch, Polygon, Rectangle, Wedge
 from matplotlib.path import Path as Outline
 
 from figures import (
@@ -165,7 +165,11 @@ def same_distance(query, key, turn, places, alt, radius=0.74):
         radius: of a circle in inches.
     """
     wide, top = 2 * radius + 0.48, 0.72
-    figure, axis = sheet(len(places) * wide, top + 2 * radius + 0.62)
+    figure, axis = sheet(len(places) * wide, top + 2 * radius + 0.9)
+    a, b = turn(query, 1).tolist()
+    per_place = math.degrees(math.atan2(b, a) - math.atan2(*query.flip(0).tolist()))
+    write(axis, len(places) * wide / 2, top + 2 * radius + 0.76, f"dotted: at place 0; each place turns an arrow by "
+          f"{per_place:.2f}°; the score is the cosine of the grey angle", ha="center")
     for i, (place_q, place_k) in enumerate(places):
         x, y = (i + 0.5) * wide, top + radius
         ends = {"q": turn(query, place_q), "k": turn(key, place_k)}
@@ -209,7 +213,7 @@ def turned_pairs(vectors, degrees, alt, radius=0.7):
         write(axis, 0.02, y + ROW / 2, f"at place {place}", color=INK[POSITION], weight="bold")
     for i in range(len(pairs)):
         x, y = left + (i + 0.5) * wide, circles + radius
-        write(axis, x, 0.13, f"pair {i}: {float(degrees[i]):.2g}° a place", ha="center", weight="bold")
+        write(axis, x, 0.13, f"pair {i}: {float(degrees[i]):.3g}° a place", ha="center", weight="bold")
         grid(axis, x - cell, 0.36, turned[:1, i], fill=tint(QUERY, 0.2), cell=cell)
         grid(axis, x - cell, bottom, turned[last:, i], fill=tint(QUERY, 0.62), cell=cell)
         arrow(axis, (x, 0.36 + ROW + 0.03), (x, circles - 0.27))
@@ -223,7 +227,7 @@ def turned_pairs(vectors, degrees, alt, radius=0.7):
             write(axis, x + away * a, y - away * b, name, ha="center", va="center", color=INK[POSITION], weight="bold")
     (a, b), angle = pairs[0].tolist(), float(degrees[0]) * last
     write(axis, left + 0.5 * wide - cell, bottom + ROW + 0.16,
-          f"{number(turned[last, 0, 0].item())} = {number(a)} · cos {angle:.0f}° − {number(b)} · sin {angle:.0f}°,   "
+          f"pair 0: {number(turned[last, 0, 0].item())} = {number(a)} · cos {angle:.0f}° − {number(b)} · sin {angle:.0f}°, "
           f"{number(turned[last, 0, 1].item())} = {number(a)} · sin {angle:.0f}° + {number(b)} · cos {angle:.0f}°")
     show(figure, alt)
 
@@ -254,7 +258,7 @@ def shared_heads(n_heads, kv_heads, head_dim, alt, cell=0.37):
     wide = n_heads * cell
     rows = {"queries": (0.4, QUERY), "keys": (1.36, KEY), "values": (1.36 + high + 0.1, VALUE)}
     bottom = rows["values"][0] + high
-    figure, axis = sheet(left + len(kv_heads) * wide + (len(kv_heads) - 1) * gap + 0.1, bottom + 0.62)
+    figure, axis = sheet(left + len(kv_heads) * wide + (len(kv_heads) - 1) * gap + 0.1, bottom + 0.84)
     for name, (y, colour) in rows.items():
         write(axis, left - 0.14, y + high / 2, name, ha="right", weight="bold", color=INK[colour])
     for panel, (title, count) in enumerate(kv_heads.items()):
@@ -274,8 +278,9 @@ def shared_heads(n_heads, kv_heads, head_dim, alt, cell=0.37):
         top = rows["keys"][0] - 0.07
         axis.add_patch(Rectangle((start - 0.04, top), wide + 0.08, bottom + 0.07 - top, fill=False, edgecolor="black",
                                  linewidth=1.4))
-        write(axis, start, bottom + 0.24, "in the cache, per token and layer:")
+        write(axis, start, bottom + 0.24, "the frame is the cache; per token and layer:")
         write(axis, start, bottom + 0.46, f"2 · {count} · {head_dim} = {2 * count * head_dim:,} numbers", weight="bold")
+        write(axis, start, bottom + 0.68, "(keys and values · heads · numbers per head)")
     show(figure, alt)
 
 
@@ -325,15 +330,17 @@ def heads_map(tokens, behaviours, alt, cell=0.26, named=0.3):
     widths = [text_width(token.strip(), SMALL + 1) for token in tokens]
     space = (width - 0.1 - sum(widths)) / (len(tokens) - 1)
     middles = [0.05 + sum(widths[:i]) + i * space + widths[i] / 2 for i in range(len(tokens))]
-    top = sentence + 1.42
+    top = sentence + 1.65
     figure, axis = sheet(width + 0.05, top + heads * cell + 0.05)
     for token, x in zip(tokens, middles, strict=True):
         axis.text(x, sentence + 0.06, token.strip(), ha="center", va="baseline", fontsize=SMALL + 1)
     for behaviour, colour in zip(behaviours, colours, strict=True):
         layer, head = divmod(behaviour.scores.argmax().item(), heads)
         _arcs(axis, behaviour, middles, sentence, colour, f"layer {layer}, head {head}")
-    write(axis, width / 2, top - 0.38, f"all {layers * heads} heads, coloured by what they do most; the number is the "
-          "score", ha="center", weight="bold")
+    write(axis, width / 2, top - 0.62, "above: from the token that looks to where it looks; a number is a weight in "
+          "this sentence", ha="center")
+    write(axis, width / 2, top - 0.38, f"below: all {layers * heads} heads, coloured by their highest test score; from "
+          f"{named:.2f} on it is written in", ha="center", weight="bold")
     for layer in range(layers):
         write(axis, left + (layer + 0.5) * cell, top - 0.12, str(layer), ha="center")
         for head in range(heads):
@@ -362,6 +369,9 @@ def _arcs(axis, behaviour, middles, floor, colour, where):
             top = start - up * (0.17 + 0.2 * (x - to))  # the curve rises to three quarters of it
             axis.add_patch(PathPatch(Outline([(x, start), (x, top), (to, top), (to, start)], [1, 4, 4, 4]), fill=False,
                                      edgecolor=colour, linewidth=8 * weight, capstyle="butt"))
+            axis.add_patch(Polygon([(to - 0.08, start), (to + 0.08, start), (to, start + 0.1 * up)], color=colour))
+            if other != target:
+                write(axis, to + 0.13, start - 0.07 * up, f"{weight:.2f}", color=INK[colour])
     name = f"{behaviour.name} ({where}): {behaviour.weights[target]:.2f}"
     looks = {"color": INK[colour], "weight": "bold"}
     if behaviour.place - target == 1:
