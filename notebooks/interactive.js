@@ -229,7 +229,7 @@ kinds.sampling = (card, data) => {
     const left = sum(kept.map(item => item.number));
     if (total > named) {
       const others = left - sum(kept.slice(0, named).map(item => item.number)), share = sum(final.slice(named));
-      const line = addLine("all others");
+      const line = addLine(`${(total - named).toLocaleString("en")} others`);
       bar(line, others ? share : sum(scaled.slice(named)), others ? TOKEN : "cut", sum(first.slice(named)));
       add(line, "span", {class: "number"}, others ? fixed(4)(share) : `cut by ${kept[named].rule}`);
     }

@@ -176,17 +176,19 @@ def same_distance(query, key, turn, places, alt, radius=0.74):
         write(axis, x, 0.11, f"query at {place_q}", ha="center", weight="bold", color=INK[QUERY])
         write(axis, x, 0.3, f"key at {place_k}", ha="center", weight="bold", color=INK[KEY])
         axis.add_patch(Circle((x, y), radius, fill=False, edgecolor=GREY))
-        angles = [math.degrees(math.atan2(-end[1], end[0])) for end in ends.values()]  # y grows downwards here
+        # y grows downwards here
+        angles = [math.degrees(math.atan2(-float(end[1]), float(end[0]))) for end in ends.values()]
         first, last = sorted(angles)
         if last - first > 180:
             first, last = last, first + 360
         axis.add_patch(Wedge((x, y), 0.48 * radius, first, last, facecolor=tint(SLATE, 0.35), edgecolor="none"))
-        for (name, end), start, colour in zip(ends.items(), (query, key), (QUERY, KEY), strict=True):
+        spread = max(0, 16 - (last - first)) / 2  # degrees by which the names of arrows that nearly meet move apart
+        for (name, end), start, colour, angle in zip(ends.items(), (query, key), (QUERY, KEY), angles, strict=True):
             at = [(x + radius * float(a), y - radius * float(b)) for a, b in (start, end)]
             axis.plot([x, at[0][0]], [y, at[0][1]], color=colour, linestyle=":", linewidth=1.5)
             vector(axis, (x, y), at[1], colour, 2.2, 12)
-            outside = 1 + 0.13 / radius
-            write(axis, x + radius * outside * float(end[0]), y - radius * outside * float(end[1]), name, ha="center",
+            side = math.radians(angle + (-spread if (angle - first) % 360 == 0 else spread))
+            write(axis, x + (radius + 0.13) * math.cos(side), y + (radius + 0.13) * math.sin(side), name, ha="center",
                   va="center", weight="bold", color=INK[colour])
         write(axis, x, y + radius + 0.26, f"{place_q - place_k} apart: {last - first:.0f}°", ha="center")
         write(axis, x, y + radius + 0.45, f"score {number(float(ends['q'] @ ends['k']), 4)}", ha="center")
@@ -227,7 +229,8 @@ def turned_pairs(vectors, degrees, alt, radius=0.7):
             write(axis, x + away * a, y - away * b, name, ha="center", va="center", color=INK[POSITION], weight="bold")
     (a, b), angle = pairs[0].tolist(), float(degrees[0]) * last
     write(axis, left + 0.5 * wide - cell, bottom + ROW + 0.16,
-          f"pair 0: {number(turned[last, 0, 0].item())} = {number(a)} · cos {angle:.0f}° − {number(b)} · sin {angle:.0f}°, "
+          f"pair 0: {number(turned[last, 0, 0].item())} = "
+          f"{number(a)} · cos {angle:.0f}° − {number(b)} · sin {angle:.0f}°, "
           f"{number(turned[last, 0, 1].item())} = {number(a)} · sin {angle:.0f}° + {number(b)} · cos {angle:.0f}°")
     show(figure, alt)
 
