@@ -31,17 +31,8 @@ MODULES = {f"notebooks/{lesson.path.stem}": f"{build_site.extract.PACKAGE}.{less
 SECTIONS = {f"{build_site.extract.PACKAGE}.{lesson.module}.{name}": definition.section
             for lesson in LESSONS for definition in lesson.definitions for name in definition.names}
 SETUP = '"google.colab" in sys.modules and not Path("course")'  # in the cell that starts every notebook
-DRAWS = re.compile(r"^(figures|interactive)\.\w+\(", re.MULTILINE)
+DRAWS = re.compile(r"^(figures|interactive|processes|training_pictures|\w*mechanisms)\.\w+\(", re.MULTILINE)
 SOLUTIONS = "notebooks/appendix-C-exercise-solutions"
-
-
-def least_width(width):
-    """Return the least width on a screen of a picture that is so many pixels wide: on a phone it must be legible.
-
-    The text has 10 points. A picture that then fits on a phone shrinks until they are 8.5 pixels; one that would have
-    to scroll in any case stays larger.
-    """
-    return round(width * (0.64 if width <= 580 else 0.8))
 
 
 def jupyter_anchor(title):
@@ -102,8 +93,7 @@ def frame_pictures(document, alternative_texts):
         if isinstance(image.parent, nodes.paragraph):
             image["classes"].append("picture")
         else:
-            opening = f'<div class="picture" style="--least: {least_width(int(image.get("width", 0)))}px">'
-            image.replace_self([nodes.raw("", opening, format="html"), image.deepcopy(),
+            image.replace_self([nodes.raw("", '<div class="picture">', format="html"), image.deepcopy(),
                                 nodes.raw("", "</div>", format="html")])
 
 
