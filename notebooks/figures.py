@@ -36,7 +36,7 @@ from IPython.display import display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.transforms import Bbox
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
@@ -558,21 +558,6 @@ def regions(xs, ys, values, groups, xlabel, ylabel, alt, size=(4.2, 3.0), label=
         axis.annotate(name, top, xytext=(0, 8), textcoords="offset points", fontsize=SMALL, ha="center", va="bottom",
                       bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # the colours below may be dark
     _label(axis, xlabel, ylabel, legend=False)
-    show(figure, alt)
-
-
-def arrows(vectors, xlabel, ylabel, alt, circle=None, size=(3.2, 3.0)):
-    """Draw 2-dimensional vectors, {name: (x, y)}, from the origin, and around it a circle of radius `circle`."""
-    figure, (axis,) = canvas(*size)
-    for name, end, colour, style in told_apart(vectors, COLOURS, STYLES):
-        x, y = (float(value) for value in end)
-        axis.plot([0, x], [0, y], color=colour, linestyle=style, label=name, linewidth=1.8)
-        axis.annotate("", (x, y), (0.9 * x, 0.9 * y), arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 0,
-                                                                  "shrinkB": 0, "mutation_scale": 11})
-    if circle is not None:
-        axis.add_patch(Circle((0, 0), circle, fill=False, edgecolor=GREY))
-    axis.set_aspect("equal", adjustable="datalim")
-    _label(axis, xlabel, ylabel, legend=len(vectors) > 1)
     show(figure, alt)
 
 

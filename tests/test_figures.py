@@ -36,7 +36,6 @@ DRAWINGS = {
         torch.arange(3), torch.arange(3), torch.rand(3, 3),
         {name: torch.full((1, 2), 0.4 * place) for place, name in enumerate(names)}, "x", "y", "alt"),
     "depths": lambda names: processes.depths({"title": {name: [1, 2] for name in names}}, "x", "y", "alt"),
-    "arrows": lambda names: figures.arrows({name: (0, 1) for name in names}, "x", "y", "alt"),
 }
 MOST = {"points": 4, "regions": 4, "roofline": 9}
 
