@@ -83,7 +83,7 @@ def test_a_bundle_of_three(kind, bundle):
     assert 'alt="This sentence says what the still picture shows, it&#x27;s &lt;short&gt; &amp; plain."' in page
     assert set(re.findall(r"https?://[^\"]+", page)) == {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xhtml"}
     assert page.count("</script>") == 1
-    assert len(interactive.script(kind)) < 25_000 and len(data["image/png"]) < 80_000
+    assert len(interactive.script(kind)) < 25_000 and len(data["image/png"]) < 90_000
     assert bundle(kind)[0]["text/html"] == page
 
 

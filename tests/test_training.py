@@ -93,7 +93,7 @@ def test_plot_losses_draws_both_curves(monkeypatch):
     course.plot_losses([0, 1, 2], [10, 20, 30], [3.0, 2.0, 1.0], [3.0, 2.5, 2.6])
     for (epochs, training, validation, xlabel, alt), middle in zip(drawn, (2.5, 2.5), strict=True):
         assert epochs == [0, 1, 2] and training == [3.0, 2.0, 1.0] and float(validation[1]) == middle
-        assert xlabel == "epochs (30 tokens seen)"
+        assert xlabel == "epochs (30 tokens seen in all)"
         assert alt.startswith("The training loss starts at 3.0, the validation loss at 3.0; in the end the validation ")
     assert [alt.count("A dot marks the lowest") for *_, alt in drawn] == [0, 1]
 
