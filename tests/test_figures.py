@@ -33,8 +33,8 @@ DRAWINGS = {
         {"fp32": 1e12}, 1e10, {name: (4**place, 1e9) for place, name in enumerate(names)}, "alt"),
     "points": lambda names: figures.points(torch.zeros(len(names), 2), names, names, "x", "y", "alt"),
     "regions": lambda names: figures.regions(
-        torch.arange(3), torch.arange(3), torch.rand(3, 3),
-        {name: torch.full((1, 2), 0.4 * place) for place, name in enumerate(names)}, "x", "y", "alt"),
+        torch.arange(3), torch.arange(3), torch.linspace(0, 1, 9).view(3, 3),
+        {name: torch.full((1, 2), 0.2 * place) for place, name in enumerate(names)}, "x", "y", "alt"),
     "depths": lambda names: processes.depths({"title": {name: [1, 2] for name in names}}, "x", "y", "alt"),
 }
 MOST = {"points": 4, "regions": 4, "roofline": 9}
