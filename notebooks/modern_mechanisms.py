@@ -266,18 +266,17 @@ def shared_heads(n_heads, kv_heads, head_dim, alt, cell=0.37):
         write(axis, left - 0.14, y + high / 2, name, ha="right", weight="bold", color=INK[colour])
     for panel, (title, count) in enumerate(kv_heads.items()):
         start, group = left + panel * (wide + gap), n_heads // count
+        strengths = [0.2 + 0.25 * (shared % 3) if group > 1 else 0.2 for shared in range(count)]
         write(axis, start + wide / 2, 0.14, title, ha="center", weight="bold")
         for head in range(n_heads):
             x, owner = start + (head + 0.5) * cell, start + (head // group + 0.5) * group * cell
             axis.plot([x, owner], [0.4 + high, rows["keys"][0]], color=EDGE, linewidth=1.2, zorder=0)
-            strength = 0.2 + 0.5 * (head // group % 3) / 2 if count < n_heads else 0.2
-            _head(axis, x, 0.4, cell, high, str(head), tint(QUERY, strength))
+            _head(axis, x, 0.4, cell, high, str(head), tint(QUERY, strengths[head // group]))
         for shared in range(count):
             x = start + (shared + 0.5) * group * cell
-            strength = 0.2 + 0.5 * (shared % 3) / 2 if count < n_heads else 0.2
             for name in ("keys", "values"):
                 y, colour = rows[name]
-                _head(axis, x, y, cell, high, str(shared), tint(colour, strength))
+                _head(axis, x, y, cell, high, str(shared), tint(colour, strengths[shared]))
         top = rows["keys"][0] - 0.07
         axis.add_patch(Rectangle((start - 0.04, top), wide + 0.08, bottom + 0.07 - top, fill=False, edgecolor="black",
                                  linewidth=1.4))

@@ -387,16 +387,25 @@ def select(found, say=print):
             for row, (t, s, f) in zip(rows, numbers, strict=True)]
 
 
-def write(rows, path):
-    """Write a line of JSON for each row, compressed; the same rows give the same bytes."""
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+def pack(lines, path):
+    """Write lines, compressed; the same lines give the same bytes."""
     with open(path, "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
-        packed.write(lines.encode())
+        packed.write("".join(line + "\n" for line in lines).encode())
+
+
+def package_named(program):
+    """Return the path of the package from the command line of a program whose docstring is given."""
+    parser = argparse.ArgumentParser(description=program, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("package", help="the package, a .tgz")
+    return parser.parse_args().package
+
+
+def write(rows, path):
+    """Write a line of JSON for each row, compressed."""
+    pack((json.dumps(row, ensure_ascii=False) for row in rows), path)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("package", help="the package, a .tgz")
-    chosen = select(read_package(parser.parse_args().package))
+    chosen = select(read_package(package_named(__doc__)))
     write(chosen, FILE)
     print(len(chosen), "messages,", FILE.stat().st_size, "bytes:", dict(Counter(row["group"] for row in chosen)))

