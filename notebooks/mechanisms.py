@@ -120,11 +120,11 @@ def step(axis, x, y, to_x, text):
     axis.text((x + to_x) / 2, y - 0.06, text, ha="center", va="bottom", fontsize=SMALL, linespacing=1.2)
 
 
-def vector(axis, start, end, colour, width=2.0, head=11, zorder=3):
-    """Draw a vector as an arrow, in the axis's own coordinates."""
-    axis.annotate("", end, start, zorder=zorder,
-                  arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0, "linewidth": width,
-                              "mutation_scale": head})
+def vector(axis, start, end, colour, width=2.0, head=11, zorder=3, style="-"):
+    """Draw a vector as an arrow, in the axis's own coordinates, also where it leaves the axis."""
+    axis.annotate("", end, start, zorder=zorder, annotation_clip=False, arrowprops={
+        "arrowstyle": "-|>", "color": colour, "linewidth": width, "linestyle": style, "shrinkA": 0, "shrinkB": 0,
+        "mutation_scale": head})
 
 
 def equation(parts, operators, alt, rows=None, marked=None, digits=None, cell=CELL, columns=None, worked=False):

@@ -17,7 +17,7 @@ from matplotlib.transforms import Bbox
 
 import figures
 from figures import BLUE, DARK, EDGE, GREEN, INK, LOSS, ORANGE, PURPLE, RED, SKY, SLATE, SMALL, TOKEN, tint
-from mechanisms import ROW, grid, number
+from mechanisms import ROW, grid, number, vector
 
 FLOPS = {"attention": PURPLE, "projections": tint(PURPLE, 0.5), "scores and\nmixtures of values": PURPLE,
          "feed forward": SKY, "head": SLATE}  # none of those of memory
@@ -40,12 +40,6 @@ def signed(value, digits=4):
 
 def _write(axis, x, y, text, ha="center", va="center", **keywords):
     return axis.text(x, y, text, ha=ha, va=va, fontsize=SMALL, linespacing=1.2, **keywords)
-
-
-def _arrow(axis, start, end, colour="black", width=1.3, style="-", head=11, zorder=3):
-    axis.annotate("", end, start, zorder=zorder, annotation_clip=False, arrowprops={
-        "arrowstyle": "-|>", "color": colour, "linewidth": width, "linestyle": style, "shrinkA": 0, "shrinkB": 0,
-        "mutation_scale": head})
 
 
 def _name(axis, place, text, taken, renderer):
@@ -127,11 +121,12 @@ def grad_graph(result, names, alt, back=False, rules=None):
             _write(axis, corner[spot][0] + BOX / 2, 0.12, f"slope {rules[_operation(thing)]}", color=INK[RED])
     x, y = corner[0, 0]
     name = next((name for name, tensor in names.items() if tensor is result), "result")
-    _arrow(axis, (x + BOX + 0.03, y + HIGH / 2 - 0.1 * back), (x + BOX + 0.4, y + HIGH / 2 - 0.1 * back))
+    vector(axis, (x + BOX + 0.03, y + HIGH / 2 - 0.1 * back), (x + BOX + 0.4, y + HIGH / 2 - 0.1 * back), "black", 1.3)
     value = f"\n{written(result.item())}" if result.numel() == 1 else ""
     _write(axis, x + BOX + 0.45, y + HIGH / 2 - 0.1 * back, name + value, ha="left")
     if back:
-        _arrow(axis, (x + BOX + 0.4, y + HIGH / 2 + 0.12), (x + BOX + 0.03, y + HIGH / 2 + 0.12), RED, 1.8, DASHES)
+        level = y + HIGH / 2 + 0.12
+        vector(axis, (x + BOX + 0.4, level), (x + BOX + 0.03, level), RED, 1.8, style=DASHES)
         _write(axis, x + BOX + 0.22, y + HIGH / 2 + 0.3, "1", color=INK[RED], weight="bold")
     figures.show(figure, alt)
 
@@ -209,27 +204,27 @@ def _link(axis, start, end, value, gradient, back):
     shift = 0.11 if back else 0
     if x == to_x:  # from below
         middle, high, low = x + BOX / 2, to_y + HIGH + 0.03, y - 0.03
-        _arrow(axis, (middle - shift, low), (middle - shift, high))
+        vector(axis, (middle - shift, low), (middle - shift, high), "black", 1.3)
         if gradient is not None:
-            _arrow(axis, (middle + shift, high), (middle + shift, low), RED, 1.8, DASHES)
+            vector(axis, (middle + shift, high), (middle + shift, low), RED, 1.8, style=DASHES)
             _write(axis, middle + shift + 0.1, (high + low) / 2, written(gradient, 5), ha="left", color=INK[RED],
                    weight="bold")
         return
     level, right = y + HIGH / 2, x + BOX
     if y == to_y:
-        _arrow(axis, (right + 0.03, level - shift), (to_x - 0.03, level - shift))
+        vector(axis, (right + 0.03, level - shift), (to_x - 0.03, level - shift), "black", 1.3)
         if gradient is not None:
-            _arrow(axis, (to_x - 0.03, level + shift), (right + 0.03, level + shift), RED, 1.8, DASHES)
+            vector(axis, (to_x - 0.03, level + shift), (right + 0.03, level + shift), RED, 1.8, style=DASHES)
             _write(axis, (right + to_x) / 2, level + shift + 0.19, written(gradient, 5), color=INK[RED], weight="bold")
         _write(axis, (right + to_x) / 2, level - shift - 0.06, value, va="bottom")
     else:  # from another branch
         axis.plot([right + 0.03, to_x + BOX / 2], [level, level], color="black", linewidth=1.3)
-        _arrow(axis, (to_x + BOX / 2, level), (to_x + BOX / 2, to_y + HIGH + 0.03))
+        vector(axis, (to_x + BOX / 2, level), (to_x + BOX / 2, to_y + HIGH + 0.03), "black", 1.3)
         _write(axis, right + 0.1, level - 0.05, value, ha="left", va="bottom")
         if gradient is not None:
             turn, low = to_x + BOX / 2 + 0.2, level + 0.2
             axis.plot([turn, turn], [to_y + HIGH + 0.03, low], color=RED, linewidth=1.8, linestyle=DASHES)
-            _arrow(axis, (turn, low), (right + 0.03, low), RED, 1.8, DASHES)
+            vector(axis, (turn, low), (right + 0.03, low), RED, 1.8, style=DASHES)
             _write(axis, right + 0.1, low + 0.06, written(gradient, 5), ha="left", va="top", color=INK[RED],
                    weight="bold")
 
@@ -265,7 +260,7 @@ def downhill(loss, start, rate, name, around, alt, size=(6.4, 3.6)):
     axis.set(xlim=around, ylim=(floor - 0.09 * top, 1.04 * top))
     for w, value in [(start, here), (after, max(promised, given))]:
         axis.plot([w, w], [floor, value], color=EDGE, linestyle=":", linewidth=1.2, zorder=1)
-    _arrow(axis, (start, floor), (after, floor), DARK, 2.4, head=15)
+    vector(axis, (start, floor), (after, floor), DARK, 2.4, head=15)
     axis.scatter([start, after], [here, given], s=55, color=DARK, zorder=5)
     axis.scatter([after], [promised], s=55, facecolor="white", edgecolor=INK[RED], linewidth=1.6, zorder=5)
     ha = "left" if after > start else "right"  # the way goes on to that side
@@ -361,16 +356,16 @@ def joint_norm(gradients, limit, together, alone, alt):
     def legs(origin, factor, x, y, labels):
         for start, end, label, place, ha in [((0, 0), (x, 0), labels[0], (x / 2, 0), "center"),
                                              ((x, 0), (x, y), labels[1], (x, y / 2), "left")]:
-            _arrow(axis, at(origin, factor, *start), at(origin, factor, *end), RED, 1.8, DASHES)
+            vector(axis, at(origin, factor, *start), at(origin, factor, *end), RED, 1.8, style=DASHES)
             across, down = at(origin, factor, *place)
             _write(axis, across + (0.1 if ha == "left" else 0), down + (0.2 if ha == "center" else 0), label, ha=ha,
                    color=INK[RED])
-        _arrow(axis, at(origin, factor, 0, 0), at(origin, factor, x, y), DARK, 2.6, head=16, zorder=4)
+        vector(axis, at(origin, factor, 0, 0), at(origin, factor, x, y), DARK, 2.6, head=16, zorder=4)
 
     _write(axis, 0.05, 0.12, f"before: length √({written(first)}² + {written(second)}²) = {written(norm)}", ha="left",
            weight="bold")
     legs(left, scale, first, second, [f"first gradient: {written(first)}", f"second:\n{written(second)}"])
-    _arrow(axis, (3.3, 1.15), (4.2, 1.15), width=1.6)
+    vector(axis, (3.3, 1.15), (4.2, 1.15), "black", 1.6)
     _write(axis, 3.75, 1.0, f"all ÷ {written(norm / limit)}")
     _write(axis, right - 0.3, 0.12, f"clipped to length {written(limit)}", ha="left", weight="bold")
     x, y = (float(value) for value in together)
@@ -383,7 +378,7 @@ def joint_norm(gradients, limit, together, alone, alt):
     _write(axis, half[0] - 0.12, half[1] - 0.2, f"together: length {written(limit)},\nthe same direction", ha="right")
     a, b = (float(value) for value in alone)
     end = at(right, zoom, a, b)
-    _arrow(axis, at(right, zoom, 0, 0), end, SLATE, 2.0, head=14)
+    vector(axis, at(right, zoom, 0, 0), end, SLATE, 2.0, head=14)
     long = written((a**2 + b**2) ** 0.5, 2)
     _write(axis, end[0] + 0.08, end[1], f"each alone: {written(a)}, {written(b)},\nlength {long},\nanother direction",
            ha="left")
