@@ -16,14 +16,15 @@ One colour for one thing, in every notebook:
 - loss, and the targets that it compares with: red; gradient: red, too, since it is the loss's, and dashed
 - several heads: the first in a light tint, the next in darker ones
 - masked: a blank cell
+- ham: yellow, with a dark edge; spam: indigo, the only colour that is not Okabe and Ito's
 - chosen, new, spoken of: black
 
 What is none of these, such as the lines of a comparison, takes the colours in the order of COLOURS.
 
 Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens),
 `modern_mechanisms.py` (speed, the cache, rotary positions, what heads do), `processes.py` (what happens step by step)
-and `training_pictures.py` (gradients, steps downhill, what training costs); those that respond to the reader are in
-`interactive.py`.
+`training_pictures.py` (gradients, steps downhill, what training costs) and `classification_pictures.py` (from a model
+of language to a verdict, and how good the verdicts are); those that respond to the reader are in `interactive.py`.
 """
 
 import io
@@ -40,10 +41,12 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.transforms import Bbox
 
 BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#BBBBBB"
-SKY, SLATE, DARK = "#56B4E9", "#767676", "#333333"
+SKY, SLATE, DARK, YELLOW, INDIGO = "#56B4E9", "#767676", "#333333", "#F0E442", "#44318D"
 QUERY, KEY, VALUE, TOKEN, POSITION, LOSS, CHANCE, CHOSEN = BLUE, ORANGE, GREEN, GREY, PURPLE, RED, SKY, DARK
+HAM, SPAM = YELLOW, INDIGO
 INK = {BLUE: "#005A8C", ORANGE: "#7A5200", GREEN: "#00664A", RED: "#A34700", PURPLE: "#8C3566", GREY: "#444444",
-       SKY: "#1B6390", SLATE: "#444444", DARK: DARK}  # each colour, dark enough for text
+       SKY: "#1B6390", SLATE: "#444444", DARK: DARK, YELLOW: "#665C00",
+       INDIGO: INDIGO}  # each colour, dark enough for text
 EDGE = "#555555"  # around pale colours
 COLOURS = [BLUE, ORANGE, GREEN, RED, PURPLE]
 STYLES = ["-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1))]
@@ -419,11 +422,12 @@ def name_lines(axis):
 def name_ends(axis):
     """Write the name of each line to the right of its end, which must be the right end of the axes."""
     axis.figure.draw_without_rendering()
-    high, level = axis.get_window_extent().height / axis.figure.dpi, -1.0
+    high, level, before = axis.get_window_extent().height / axis.figure.dpi, -1.0, 1
     ends = [(axis.transAxes.inverted().transform(axis.transData.transform(line.get_xydata()[-1]))[1], line)
             for line in axis.get_lines() if not line.get_label().startswith("_")]
     for y, line in sorted(ends, key=lambda end: end[0]):
-        level = max(y, level + 0.19 / high)  # far enough from the name below
+        rows = line.get_label().count("\n") + 1
+        level, before = max(y, level + 0.095 * (before + rows) / high), rows  # far enough from the name below
         axis.annotate("", line.get_xydata()[-1], (1.03, level), textcoords="axes fraction", arrowprops={
             "arrowstyle": "-", "color": GREY, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4})
         axis.text(1.04, level, line.get_label(), transform=axis.transAxes, va="center", fontsize=SMALL,

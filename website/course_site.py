@@ -31,7 +31,7 @@ MODULES = {f"notebooks/{lesson.path.stem}": f"{build_site.extract.PACKAGE}.{less
 SECTIONS = {f"{build_site.extract.PACKAGE}.{lesson.module}.{name}": definition.section
             for lesson in LESSONS for definition in lesson.definitions for name in definition.names}
 SETUP = '"google.colab" in sys.modules and not Path("course")'  # in the cell that starts every notebook
-DRAWS = re.compile(r"^(figures|interactive|processes|training_pictures|\w*mechanisms)\.\w+\(", re.MULTILINE)
+DRAWS = re.compile(r"^(figures|interactive|processes|\w+_pictures|\w*mechanisms)\.\w+\(", re.MULTILINE)
 SOLUTIONS = "notebooks/appendix-C-exercise-solutions"
 
 

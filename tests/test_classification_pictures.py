@@ -1,0 +1,47 @@
+"""The pictures of a classifier show the numbers that they were given, and results that follow from them."""
+
+from math import exp, log
+from random import Random
+
+import classification_pictures as pictures
+
+COUNTS, NEVER = [[194, 6], [12, 188]], [[200, 0], [200, 0]]
+def wilson(right, total, z=1.96):
+    middle, half = (right + z * z / 2) / (total + z * z), z * (right * (total - right) / total + z * z / 4) ** 0.5
+    return middle - half / (total + z * z), middle + half / (total + z * z)
+
+
+def scored(name, right, total=400):
+    return (name, right, total, *wilson(right, total))
+
+
+ROWS = ["without training", scored("asked in words", 236), scored("mean vector, nearest", 322), "trained",
+        scored("counted words", 371), scored("new head alone", 382), scored("head and two blocks", 390)]
+SIZES = [25, 50, 100, 200, 400, 800]
+WORDS = [(right / 400, *wilson(right, 400)) for right in (248, 283, 318, 341, 356, 371)]
+HEAD = [(right / 400, *wilson(right, 400)) for right in (306, 339, 358, 371, 378, 382)]
+TUNED = [(right / 400, *wilson(right, 400)) for right in (271, 330, 364, 379, 386, 390)]
+SERIES = {"counted words": WORDS, "new head alone": HEAD, "head and\ntwo blocks": TUNED}
+
+
+def scores(sharp=1.0, seed=0):
+    """Return probabilities of spam for 200 messages of ham and 200 of spam, and their labels."""
+    draw = Random(seed)
+    odds = [sharp * draw.gauss(mean, 2.2) for mean in (-4.4, 4.0) for _ in range(200)]
+    return [1 / (1 + exp(-value)) for value in odds], [0] * 200 + [1] * 200
+
+
+SAID, LABELS = scores()
+PICTURES = {
+    "confusion": lambda: pictures.confusion(COUNTS, ["ham", "spam"], "alt"),
+    "confusion of one verdict": lambda: pictures.confusion(NEVER, ["ham", "spam"], "alt"),
+    "intervals": lambda: pictures.intervals(ROWS, "alt", mark="new head alone"),
+    "intervals far above guessing": lambda: pictures.intervals([row for row in ROWS[4:] if row != "trained"], "alt"),
+    "by_size": lambda: pictures.by_size(SIZES, SERIES, "alt"),
+    "by_size in two panels": lambda: pictures.by_size(SIZES, {"the same kind of mail": SERIES, "other mail": {
+        name: [(a - 0.06, b - 0.06, c - 0.06) for a, b, c in points] for name, points in SERIES.items()}}, "alt"),
+    "thresholds": lambda: pictures.thresholds(SAID, LABELS, [0.1, 0.5, 0.99], "alt"),
+    "thresholds of one": lambda: pictures.thresholds(scores(2.5)[0], LABELS, [0.5], "alt"),
+    "thresholds near each other": lambda: pictures.thresholds(SAID, LABELS, [0.45, 0.5, 0.6], "alt"),
+    "thresholds never reached": lambda: pictures.thresholds([0.2] * 20, [0] * 10 + [1] * 10, [0.5], "alt"),
+}
