@@ -13,14 +13,21 @@ import figures
 from figures import DARK, EDGE, HAM, INK, SLATE, SMALL, SPAM, readable, text_width, tint
 
 CLASSES = (HAM, SPAM)  # the colours of class 0 and class 1
-TICKS = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)  # of an axis of probabilities
+TICKS = (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 0.0001, 0.9999, 0.00001, 0.99999)  # of an axis of probabilities
+BEYOND = 0.86  # inches for what is nearer to 0 or to 1 than the axis goes
 
 
-def percent(share):
-    """Return a share as text, with one digit, or with as many as it takes to tell it from 0% and from 100%."""
-    digits = next((digits for digits in range(1, 7) if f"{100 * share:.{digits}f}" not in (
-        f"{0:.{digits}f}", f"{100:.{digits}f}")), 0)
-    return f"{100 * share:.{digits if 0 < share < 1 else 1}f}%"
+def percent(share, digits=1):
+    """Return a share as text, with so many digits, or as many as it takes to tell it from 0% and from 100%."""
+    if share in (0, 1):
+        return f"{100 * share:.0f}%"
+    digits = next((enough for enough in range(digits, 7) if 0 < float(f"{100 * share:.{enough}f}") < 100), 7)
+    return f"{100 * share:.{digits}f}%"
+
+
+def near(probability):
+    """Return a probability as text, with two digits if it is near to 0% or to 100%."""
+    return percent(probability, 1 if 0.01 <= probability <= 0.99 else 2)
 
 
 def fraction(right, total):
@@ -51,14 +58,19 @@ def _cell(axis, x, y, width, height, colour, **looks):
 
 
 def spread(places, apart, low, high):
-    """Return places moved so far that neighbours are `apart`, within low and high if there is room for all."""
-    moved = sorted(places)
-    for i in range(1, len(moved)):
-        moved[i] = max(moved[i], moved[i - 1] + apart)
-    over = max(0.0, moved[-1] - high) if moved else 0.0
-    for i in reversed(range(len(moved))):
-        moved[i] = min(moved[i], high - (len(moved) - 1 - i) * apart) if over else moved[i]
-    return [max(place, low + i * apart) for i, place in enumerate(moved)]
+    """Return places, in their order, moved as little as it takes for neighbours to be `apart`, from low to high."""
+    groups = []  # [middle of the places, how many of them]
+    for place in sorted(places):
+        groups.append([place, 1])
+        while True:
+            middle, count = groups[-1]
+            half = (count - 1) * apart / 2
+            groups[-1][0] = middle = max(low + half, min(high - half, middle))
+            if len(groups) == 1 or middle - half >= groups[-2][0] + (groups[-2][1] + 1) * apart / 2 - 1e-9:
+                break
+            before, others = groups.pop(-2)
+            groups[-1] = [(middle * count + before * others) / (count + others), count + others]
+    return [middle + (i - (count - 1) / 2) * apart for middle, count in groups for i in range(count)]
 
 
 # How good the verdicts are: counts.
@@ -192,7 +204,8 @@ def by_size(sizes, series, alt, ylabel="right, %", guess=50, size=None):
                 lines, figures.COLOURS, figures.STYLES, "os^Dv"):
             share, low, high = ([100 * float(value) for value in column] for column in zip(*points, strict=True))
             axis.fill_between(sizes, low, high, color=colour, alpha=0.16, linewidth=0)
-            axis.plot(sizes, share, color=colour, linestyle=style, marker=marker, markersize=5, label=name, clip_on=False)
+            axis.plot(sizes, share, color=colour, linestyle=style, marker=marker, markersize=5, label=name,
+                      clip_on=False)
         axis.set(xscale="log", xlim=(0.88 * min(sizes), max(sizes)))
         axis.set_xticks(sizes, [f"{count:,}" for count in sizes])
         axis.set_xticks([], minor=True)
@@ -228,14 +241,10 @@ def thresholds(probabilities, labels, thresholds, alt, width=8.2, room=1.45):
             for kind in (0, 1)]
     thresholds = sorted(_listed(thresholds))
     left, right = 0.75, width - 0.12
-    most = log_odds(TICKS[-1 if any(abs(log_odds(p)) > log_odds(TICKS[-2]) for p in sum(both, [])) else -2])
-    middle = 0.4 + room + 0.22
-
-    def at(p):
-        return left + (right - left) * (max(-most, min(most, log_odds(p))) + most) / (2 * most)
-
+    places, at, ends = _places(both, thresholds, left, right)
     lines = [at(threshold) for threshold in thresholds]
-    stacks, dot = _stacks([[at(p) for p in part] for part in both], [left, *lines, right], room)
+    stacks, dot = _stacks(places, [left, *lines, right], room)
+    middle = 0.4 + room + 0.22
     highest = [dot * max([0, *(count for _, count in stack)]) for stack in stacks]
     tops = middle - 0.16 - max(highest[0], 0.3) - 0.3, middle + 0.16 + max(highest[1], 0.3) + 0.3
     shift = 0.36 - tops[0]
@@ -244,7 +253,8 @@ def thresholds(probabilities, labels, thresholds, alt, width=8.2, room=1.45):
     for x in lines:
         _cell(axis, x, top, right - x, middle - 0.16 - top, DARK, alpha=0.07, linewidth=0, zorder=0)
         _cell(axis, left, middle + 0.16, x - left, bottom - middle - 0.16, DARK, alpha=0.07, linewidth=0, zorder=0)
-        axis.plot([x, x], [top - 0.06, bottom], color=DARK, linewidth=1.6, zorder=2)
+        axis.plot([x, x], [top - 0.06, middle - 0.16], color=DARK, linewidth=1.6, zorder=2)
+        axis.plot([x, x], [middle + 0.16, bottom], color=DARK, linewidth=1.6, zorder=2)
     _write(axis, lines[0] - 0.1, 0.14, "← called ham", ha="right", weight="bold")
     _write(axis, lines[-1] + 0.1, 0.14, "called spam →", ha="left", weight="bold")
     for kind, (stack, side) in enumerate(zip(stacks, (-1, 1), strict=True)):
@@ -255,9 +265,39 @@ def thresholds(probabilities, labels, thresholds, alt, width=8.2, room=1.45):
         _write(axis, left - 0.12, middle + side * 0.5 + 0.1, f"{len(both[kind])}", ha="right")
     _write(axis, right - 0.08, top + 0.14, "false alarms", ha="right")
     _write(axis, left + 0.08, bottom - 0.14, "missed spam", ha="left")
-    _odds_axis(axis, at, left, right, middle, thresholds, most)
+    _odds_axis(axis, at, middle, thresholds, ends, (left, right))
     _verdicts(axis, bottom + 0.24, both, thresholds, left, width)
     figures.show(figure, alt)
+
+
+def _places(both, thresholds, left, right):
+    """Return where messages stand, {class: places}, a function of a probability, and the axis's ends.
+
+    What is nearer to 0 or 1 than the axis goes stands beside it, spread evenly.
+
+    Raises:
+        ValueError: a threshold is so near to 0 or 1 that it is not on any such axis.
+    """
+    odds, least = [abs(log_odds(p, 36)) for p in sum(both, [])], max(abs(log_odds(p)) for p in thresholds)
+    wide = [log_odds(tick) for tick in TICKS[-5::2] if log_odds(tick) > least]
+    if not wide:
+        raise ValueError(f"thresholds must lie between {TICKS[-2]:.3%} and {TICKS[-1]:.3%}, got {thresholds}")
+    most = next((end for end in wide if sum(value > end for value in odds) <= 0.1 * len(odds)), wide[-1])
+    room = BEYOND if any(value > most for value in odds) else 0
+    most += 0 if room else 0.75
+    low, high = left + room, right - room
+
+    def at(p):
+        return low + (high - low) * (max(-most, min(most, log_odds(p))) + most) / (2 * most)
+
+    places = []
+    for part in both:
+        inside = [at(p) for p in part if abs(log_odds(p, 36)) <= most]
+        for sign, start in ((-1, left), (1, high)):
+            count = sum(sign * log_odds(p, 36) > most for p in part)
+            inside += [start + room * (i + 0.5) / count for i in range(count)]
+        places.append(inside)
+    return places, at, (low, high)
 
 
 def _stacks(places, edges, room):
@@ -280,22 +320,29 @@ def _stacks(places, edges, room):
     return stacks, dot
 
 
-def _odds_axis(axis, at, left, right, y, thresholds, most):
+def _odds_axis(axis, at, y, thresholds, ends, outer):
     """Write the probabilities between the dots, thresholds white on black, and no label too near to another."""
+    texts = {p: f"{100 * p:.4g}%" for p in thresholds}
+    wide = max(text_width(text, SMALL, weight="bold") for text in texts.values()) + 0.12
     taken = []
-    for p, strong in [*((p, True) for p in thresholds), *((p, False) for p in TICKS)]:
-        x, text = at(p), f"{100 * p:.4g}%"
-        half = text_width(text, SMALL, weight="bold" if strong else "normal") / 2 + 0.06
-        if abs(log_odds(p)) > most + 1e-6 or any(abs(x - other) < half + reach + 0.04 for other, reach in taken):
-            continue
-        if not strong and x - half < left:
-            x = left + half - 0.04
-        elif not strong and x + half > right:
-            x = right - half + 0.04
-        taken.append((x, half))
-        if strong:
-            _cell(axis, x - half, y - 0.12, 2 * half, 0.24, DARK, linewidth=0, zorder=4)
-        _write(axis, x, y, text, color="white" if strong else "black", weight="bold" if strong else "normal", zorder=5)
+    for p, x in zip(thresholds, spread([at(p) for p in thresholds], wide + 0.05, *ends), strict=True):
+        taken.append((x, wide / 2))
+        _cell(axis, x - wide / 2, y - 0.12, wide, 0.24, DARK, linewidth=0, zorder=4)
+        _write(axis, x, y, texts[p], color="white", weight="bold", zorder=5)
+        for side in (-0.16, 0.16):
+            axis.plot([at(p), x], [y + side, y + 0.6 * side], color=DARK, linewidth=1.6, zorder=2)
+    for p in TICKS:
+        x, text = at(p), f"{100 * p:.5g}%"
+        half = text_width(text, SMALL) / 2 + 0.04
+        room = all(abs(x - other) > half + reach + 0.04 for other, reach in taken)
+        if room and ends[0] < x - half and x + half < ends[1]:
+            taken.append((x, half))
+            _write(axis, x, y, text)
+    for sign, inner, end in (("<", ends[0], outer[0]), (">", ends[1], outer[1])):
+        if inner != end:
+            last = next(p for p in TICKS if abs(at(p) - inner) < 1e-6)
+            _write(axis, (inner + end) / 2, y, f"{sign} {100 * last:.5g}%")
+            axis.plot([inner, inner], [y - 0.16, y + 0.16], color=SLATE, linewidth=1, linestyle=":")
 
 
 def _verdicts(axis, y, both, thresholds, left, width):
@@ -315,3 +362,170 @@ def _verdicts(axis, y, both, thresholds, left, width):
         shares = [(alarms, ham), (spam - caught, spam), (caught, caught + alarms), (caught, spam)]
         for x, share in zip(columns, shares, strict=True):
             _write(axis, x, line, fraction(*share), ha="left")
+
+
+def calibration(probabilities, labels, alt, interval, bins=(0, 0.01, 0.1, 0.5, 0.9, 0.99, 1), size=(3.9, 3.3)):
+    """Draw how often it happened against how probable the model had said it was, for bins of messages.
+
+    Both axes are ones of log-odds, so that 99% and 99.9% are apart. On the dashed line, as many happen as were said;
+    in the grey parts fewer do than the model was sure of. Above, in a column for each point, is what it is made of.
+
+    Args:
+        probabilities: of spam, one per message; or {title: probabilities}, one panel each.
+        labels: one per message.
+        alt: what one sees.
+        interval: a function of two counts, right and total, that returns the ends of the interval of the share.
+        bins: the edges of the bins of probabilities; one that equals an edge belongs to the bin above it.
+        size: width and height of a panel, in inches, without the columns of numbers.
+    """
+    groups = probabilities if isinstance(probabilities, dict) else {None: probabilities}
+    found = {title: _binned(_listed(values), _listed(labels), bins) for title, values in groups.items()}
+    inner = [abs(log_odds(said)) for part in found.values() for said, _, _ in part]
+    inner += [abs(log_odds(happened / count)) for part in found.values() for _, happened, count in part
+              if 0 < happened < count]
+    most = max([log_odds(0.99), *inner]) + 0.4
+    figure, axes = figures.canvas(size[0] * len(groups) + 0.5, size[1] + 1.1, len(groups))
+    for axis, (title, part) in zip(axes, found.items(), strict=True):
+        _square(axis, most)
+        for said, happened, count in part:
+            share, ends = happened / count, interval(happened, count)
+            x, (y, low, high) = log_odds(said), (_place(value, most) for value in (share, *ends))
+            axis.plot([x, x], [low, high], color=SPAM, linewidth=2.5, solid_capstyle="butt", zorder=3)
+            axis.scatter(x, y, s=46, color=SPAM, edgecolor="white", linewidth=0.8, zorder=4, clip_on=False)
+        if title is not None:
+            axis.annotate(title, (0, 1), (0, 68), xycoords="axes fraction", textcoords="offset points", ha="left",
+                          weight="bold", fontsize=SMALL)
+    axes[0].set_ylabel("was spam", fontsize=SMALL)
+    figure.draw_without_rendering()  # now the points have their places on the page
+    for place, (axis, part) in enumerate(zip(axes, found.values(), strict=True)):
+        _columns(axis, part, place == 0)
+        _too_sure(axis, part, interval, most)
+    figures.show(figure, alt)
+
+
+def _binned(probabilities, labels, bins):
+    """Return [(mean probability, spam, messages), ...] of the bins that are not empty."""
+    parts = [[] for _ in bins[1:]]
+    for p, label in zip(probabilities, labels, strict=True):
+        parts[max(0, min(len(parts) - 1, sum(p >= edge for edge in bins) - 1))].append((p, int(label)))
+    return [(sum(p for p, _ in part) / len(part), sum(label for _, label in part), len(part))
+            for part in parts if part]
+
+
+def _place(share, most):
+    """Return the log-odds of a share; none and all have places of their own beyond the axis."""
+    return max(-most - 0.8, min(most + 0.8, log_odds(share, most + 0.8)))
+
+
+def _square(axis, most):
+    """Draw two axes of log-odds, the diagonal, and in grey where the model is too sure."""
+    ticks = [tick for tick in sorted(TICKS) if abs(log_odds(tick)) < most]
+    names = [f"{100 * tick:.5g}%" for tick in ticks]
+    axis.set(xlim=(-most, most), ylim=(-most - 0.8, most + 0.8))
+    axis.set_xticks([log_odds(tick) for tick in ticks], names)
+    axis.set_yticks([-most - 0.8, *map(log_odds, ticks), most + 0.8], ["none", *names, "all"])
+    axis.set_xlabel("the model had said", fontsize=SMALL)
+    axis.plot([-most, most], [-most, most], color=DARK, linestyle="--", linewidth=1.2, zorder=1)
+    axis.fill_between([0, most], 0, [0, most], color=tint(SLATE, 0.18), linewidth=0, zorder=0)
+    axis.fill_between([-most, 0], [-most, 0], 0, color=tint(SLATE, 0.18), linewidth=0, zorder=0)
+    axis.spines[["left"]].set_bounds(-most, most)
+
+
+def _columns(axis, part, first):
+    """Write above each point what was said, what happened, and of how many messages."""
+    inch, frame = axis.figure.dpi, axis.get_window_extent()
+    left, right = frame.x0 / inch, frame.x1 / inch
+    xs = [axis.transData.transform((log_odds(said), 0))[0] / inch for said, _, _ in part]
+    columns = spread(xs, 0.56, left + 0.3, right + 0.1)
+    heights = [56 - 14 * row for row in range(4)]  # points above the axes
+    texts = [(0, "messages", "spam", "was", "said")] * first
+    texts += [((middle - left) / (right - left), f"{count}", f"{happened}", percent(happened / count), near(said))
+              for middle, (said, happened, count) in zip(columns, part, strict=True)]
+    for share, *column in texts:
+        for row, text in enumerate(column):
+            axis.annotate(text, (share, 1), (0 if share else -8, heights[row]), xycoords="axes fraction",
+                          textcoords="offset points", ha="center" if share else "right", fontsize=SMALL,
+                          color="black" if row > 1 else INK[SLATE])
+
+
+def _too_sure(axis, part, interval, most):
+    """Say of the point with most messages whose interval misses the diagonal what was said and what happened."""
+    wrong = [(count, said, happened, count) for said, happened, count in part
+             if not interval(happened, count)[0] <= said <= interval(happened, count)[1]]
+    if not wrong:
+        axis.text(0.96, 0.07, "no interval misses\nthe dashed line", transform=axis.transAxes, ha="right", va="bottom",
+                  fontsize=SMALL, linespacing=1.3)
+    else:
+        _, said, happened, count = max(wrong)
+        x, end = log_odds(said), _place(interval(happened, count)[1 if said < 0.5 else 0], most)
+        low = said < 0.5
+        axis.annotate(f"said {near(said)},\nwas {percent(happened / count)}", (x, end), (
+            x - 0.1 if low else x + 0.1, 0.93 if low else 0.07), textcoords=("data", "axes fraction"), fontsize=SMALL,
+            linespacing=1.3, ha="left" if low else "right", va="top" if low else "bottom")
+        bottom, top = axis.get_ylim()
+        axis.plot([x, x], [end, bottom + (0.77 if low else 0.23) * (top - bottom)], color=EDGE, linewidth=1, zorder=2)
+    left = not wrong or max(wrong)[1] >= 0.5
+    axis.text(*((-most + 0.2, -0.25) if left else (most - 0.2, 0.25)), "too sure", fontsize=SMALL, color=INK[SLATE],
+              ha="left" if left else "right", va="top" if left else "bottom")
+
+
+# From a model of language to a classifier.
+
+
+def new_head(model, trained_blocks, kept_blocks, alt, head=None, trained_norm=None, classes=("ham", "spam")):
+    """Draw a model whose output head is replaced: what is frozen, what is trained, what is not used, and how large.
+
+    Frozen parts are pale, trained ones filled. What lies below the first trained part gives the same for a message
+    in every epoch, so that it can be computed once.
+
+    Args:
+        model: a model of language with tok_emb, trf_blocks and final_norm.
+        trained_blocks: how many blocks are trained, the last of those that are used.
+        kept_blocks: how many blocks are used, the first ones; None for all.
+        alt: what one sees.
+        head: the new head, whose parameters are counted; by default a linear layer with biases.
+        trained_norm: whether the final norm is trained; by default, if a block is.
+        classes: what the new head's outputs stand for.
+    """
+    vocabulary, width = model.tok_emb.weight.shape
+    blocks = [_parameters(block) for block in model.trf_blocks]
+    used = len(blocks) if kept_blocks is None else kept_blocks
+    frozen, norm = used - trained_blocks, bool(trained_blocks) if trained_norm is None else trained_norm
+    new = (width + 1) * len(classes) if head is None else _parameters(head)
+    parts = [("embedding", _parameters(model.tok_emb), False, 1)]  # name, parameters, trained, slices; from below
+    if frozen:
+        parts.append((_blocks(1, frozen), sum(blocks[:frozen]), False, frozen))
+    if trained_blocks:
+        parts.append((_blocks(frozen + 1, used), sum(blocks[frozen:used]), True, trained_blocks))
+    if used < len(blocks):
+        parts.append((_blocks(used + 1, len(blocks)), sum(blocks[used:]), None, len(blocks) - used))
+    parts += [("final norm", _parameters(model.final_norm), norm, 1), ("new head", new, True, 1)]
+    _draw_model(parts, (vocabulary, width, len(classes)), classes, alt)
+
+
+def _parameters(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _blocks(first, last):
+    return f"block {first}" if first == last else f"blocks {first} to {last}"
+
+
+def _draw_model(parts, sizes, classes, alt):
+    """Draw the parts of a model, (name, parameters, trained or None for unused, slices) each, from below."""
+    (vocabulary, width, outputs), left, wide, slice_height = sizes, 2.75, 2.1, 0.085
+    heights = [max(0.34, slices * slice_height) for *_, slices in parts]
+    gaps = [0.16] * (len(parts) - 1) + [0.62]
+    figure, axis = figures.sheet(8.2, sum(heights) + sum(gaps) + 1.05)
+    y = sum(heights) + sum(gaps) + 0.5
+    middle, border = left + wide / 2, None
+    _write(axis, middle, y + 0.4, "the tokens of a message")
+    figures.arrow(axis, (middle, y + 0.27), (middle, y + 0.03))
+    for (name, count, trained, slices), height, gap in zip(parts, heights, [0, *gaps[1:]], strict=True):
+        y -= gap + height
+        if gap:
+            figures.arrow(axis, (middle, y + height + gap - 0.02), (middle, y + height + 0.02))
+        if trained and border is None:
+            border = y + height + gap / 2
+        _part(axis, (left, y, wide, height), trained, slices)
+    figures.show(figure, alt)

@@ -1,6 +1,6 @@
 """The pictures of a classifier show the numbers that they were given, and results that follow from them."""
 
-from math import exp, log
+from math import exp
 from random import Random
 
 import classification_pictures as pictures
@@ -44,4 +44,7 @@ PICTURES = {
     "thresholds of one": lambda: pictures.thresholds(scores(2.5)[0], LABELS, [0.5], "alt"),
     "thresholds near each other": lambda: pictures.thresholds(SAID, LABELS, [0.45, 0.5, 0.6], "alt"),
     "thresholds never reached": lambda: pictures.thresholds([0.2] * 20, [0] * 10 + [1] * 10, [0.5], "alt"),
+    "calibration": lambda: pictures.calibration({"as trained": scores(2.0)[0], "divided by T = 1.8": scores(1.1)[0]},
+                                                LABELS, "alt", wilson),
+    "calibration of one": lambda: pictures.calibration(scores(2.5)[0], LABELS, "alt", wilson),
 }
