@@ -3,6 +3,9 @@
 from math import exp
 from random import Random
 
+import torch
+from torch import nn
+
 import classification_pictures as pictures
 
 COUNTS, NEVER = [[194, 6], [12, 188]], [[200, 0], [200, 0]]
@@ -31,7 +34,19 @@ def scores(sharp=1.0, seed=0):
     return [1 / (1 + exp(-value)) for value in odds], [0] * 200 + [1] * 200
 
 
+class Tower(nn.Module):
+    """The parts of a model of language that a picture counts, with few numbers."""
+
+    def __init__(self, blocks=30, vocabulary=4915, width=16):
+        super().__init__()
+        self.tok_emb, self.final_norm = nn.Embedding(vocabulary, width), nn.LayerNorm(width, bias=False)
+        self.trf_blocks = nn.ModuleList(nn.Linear(width, 4 * width) for _ in range(blocks))
+
+
 SAID, LABELS = scores()
+MESSAGES = [["Win", " a", " free", " phone"], ["Lunch", " at", " one", "?"], ["See", " you"],
+            ["You", " won", "!", " Call", " now", " to", " claim"]]
+VECTORS = torch.tensor([[0.31, -0.52, 1.24], [0.82, 0.14, -0.43], [-0.64, 0.93, 0.57], [1.13, -0.21, 0.38]])
 PICTURES = {
     "confusion": lambda: pictures.confusion(COUNTS, ["ham", "spam"], "alt"),
     "confusion of one verdict": lambda: pictures.confusion(NEVER, ["ham", "spam"], "alt"),
@@ -47,4 +62,11 @@ PICTURES = {
     "calibration": lambda: pictures.calibration({"as trained": scores(2.0)[0], "divided by T = 1.8": scores(1.1)[0]},
                                                 LABELS, "alt", wilson),
     "calibration of one": lambda: pictures.calibration(scores(2.5)[0], LABELS, "alt", wilson),
+    "padded_batch": lambda: pictures.padded_batch(MESSAGES, 5, "pad", "alt"),
+    "padded_batch with nothing cut": lambda: pictures.padded_batch(MESSAGES[:3], 6, "pad", "alt"),
+    "seen_by": lambda: pictures.seen_by(MESSAGES[0], 2, "alt"),
+    "new_head": lambda: pictures.new_head(Tower(), 2, None, "alt"),
+    "new_head alone": lambda: pictures.new_head(Tower(), 0, None, "alt"),
+    "new_head on fewer blocks": lambda: pictures.new_head(Tower(), 1, 20, "alt", head=nn.Linear(16, 2, bias=False)),
+    "pooled": lambda: pictures.pooled(MESSAGES[0], VECTORS, 1, "alt"),
 }
