@@ -45,14 +45,14 @@ def new_head(model, trained_blocks, kept_blocks, alt, head=None, trained_norm=No
             parts.append((name, "", sum(blocks[first:last]), trained, last - first))
     parts += [("final norm", "", _parameters(model.final_norm), norm, 1),
               ("new head", f"{width:,} → {len(classes)}", new, True, 1)]
-    _draw_model(parts, f"{width:,} → {vocabulary:,}", classes, alt)
+    figures.show(_model(parts, f"{width:,} → {vocabulary:,}", classes), alt)
 
 
 def _parameters(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _draw_model(parts, old, classes, alt, slice_height=0.085, gap=0.17, wide=1.9):
+def _model(parts, old, classes, slice_height=0.085, gap=0.17, wide=1.9):
     """Draw the parts of a model, (name, shape, parameters, trained or None if unused, slices) each, from below."""
     left, middle, last = 2.75, 2.75 + wide / 2, [part[3] for part in parts].index(True)
     heights = [max(0.32, part[-1] * slice_height) for part in parts]
@@ -70,8 +70,8 @@ def _draw_model(parts, old, classes, alt, slice_height=0.085, gap=0.17, wide=1.9
                 end, end - 0.085, end - 0.085, y - 0.06, y - 0.06, y - 0.08], color="black", linewidth=1)
             figures.arrow(axis, (middle, y - 0.06), (middle, y - gap + 0.01), head=8)
         _part(axis, (left, y, wide, height), trained, slices, name if slices == 1 else "")
-        about = ", ".join(part for part in (name if slices > 1 else "", shape) if part)
-        write(axis, left + wide + 0.12, y + height / 2, f"{about}{': ' if about else ''}{count:,} parameters", ha="left")
+        write(axis, left + wide + 0.12, y + height / 2, name if slices > 1 else shape, ha="left")
+        write(axis, 7.3, y + height / 2, f"{count:,}", ha="right")
         write(axis, 8.15, y + height / 2, {True: "trained", False: "frozen", None: "not used"}[trained], ha="right",
               weight="bold" if trained else "normal", color="black" if trained else INK[SLATE])
         if place == last:
@@ -79,19 +79,21 @@ def _draw_model(parts, old, classes, alt, slice_height=0.085, gap=0.17, wide=1.9
                     wide)
     figures.arrow(axis, (middle, y - 0.01), (middle, y - 0.24), head=8)
     write(axis, middle, y - 0.4, " or ".join(classes) + "?", weight="bold")
+    write(axis, 7.3, y - 0.14, "parameters", ha="right", color=INK[SLATE])
     _part(axis, (0.05, y, 2.1, heights[-1]), None, 1, f"old head, {old}")
     write(axis, 1.1, y - 0.14, "taken off")
     figures.arrow(axis, (left - 0.05, y + heights[-1] / 2), (2.2, y + heights[-1] / 2), head=8)
-    figures.show(figure, alt)
+    return figure
 
 
 def _border(axis, y, sums, left, wide):
     """Draw the line between what is computed once and what changes in training, with the sums of parameters."""
     axis.plot([0.02, 8.15], [y, y], color=DARK, linestyle="--", linewidth=1.2, zorder=4)
-    for level, text, total in ((y - 0.14, "↑ computed in every epoch", f"trained: {sums[0]:,} parameters"),
-                               (y + 0.16, "↓ computed once a message", f"frozen: {sums[1]:,} parameters")):
+    for level, text, name, total in ((y - 0.14, "↑ computed in every epoch", "trained, in all", sums[0]),
+                                     (y + 0.16, "↓ computed once for every message", "frozen, in all", sums[1])):
         write(axis, 0.05, level, text, ha="left", weight="bold")
-        write(axis, left + wide + 0.12, level, total, ha="left", weight="bold")
+        write(axis, left + wide + 0.12, level, name, ha="left", weight="bold")
+        write(axis, 7.3, level, f"{total:,}", ha="right", weight="bold")
 
 
 def _part(axis, place, trained, slices, name):
@@ -137,13 +139,13 @@ def padded_batch(rows, max_length, pad, alt, least=0.5):
             _token(axis, left + i * column, y + below - top, column, figures.visible(row[i]) if i <= last else pad,
                    "pad" if i > last else "read" if i == last else "")
     edge = left + kept * column
-    axis.plot([edge, edge], [0.06, middle + 0.05], color=DARK, linestyle="--", linewidth=1.6)
-    write(axis, edge - 0.1, 0.14, f"at most {max_length} tokens", ha="right")
     if longest > kept:
+        axis.plot([edge, edge], [0.06, middle + 0.05], color=DARK, linestyle="--", linewidth=1.6)
+        write(axis, edge - 0.1, 0.14, f"at most {max_length} tokens", ha="right")
         write(axis, edge + 0.1, 0.14, "cut off", ha="left")
     figures.arrow(axis, (left + kept * column / 2, middle + 0.12), (left + kept * column / 2, below - 0.14))
-    write(axis, left + kept * column / 2 + 0.15, (middle + below) / 2 - 0.02, f"cut after {max_length}, fill with {pad}",
-          ha="left")
+    write(axis, left + kept * column / 2 + 0.15, (middle + below) / 2 - 0.02,
+          f"{f'cut after {max_length}, ' if longest > kept else ''}fill with {pad}", ha="left")
     frame(axis, left - 0.03, below - 0.04, kept * column + 0.06, len(rows) * row_height + 0.06)
     write(axis, edge + 0.15, below + 0.17, f"a batch: {len(rows)} × {kept}", ha="left")
     _token(axis, edge + 0.13, below + row_height, 0.36, "", "read")
@@ -175,6 +177,7 @@ def seen_by(tokens, pads, alt, pad="pad", row_height=0.36):
     right = left + len(texts) * column
     figure, axis = figures.sheet(right + 3.1, top + len(texts) * row_height + 0.1)
     write(axis, left + len(texts) * column / 2, 0.12, "has seen")
+    write(axis, left - column / 2 - 0.12, top - row_height + 0.15, "place")
     for i, text in enumerate(texts):
         kind = "read" if i == count - 1 else "pad" if i >= count else ""
         y = top + i * row_height
@@ -189,9 +192,9 @@ def seen_by(tokens, pads, alt, pad="pad", row_height=0.36):
                 looks |= {"hatch": "////"}
                 fill = "white"
             cell(axis, left + j * column, y, column, row_height, fill, **looks)
-        seen = f"{min(i + 1, count)} of {count}"
-        after = {count - 1: ", and nothing else: read here"}.get(i, f" + {i + 1 - count} of padding" if i >= count else "")
-        write(axis, right + beside, y + row_height / 2, seen + after, ha="left",
+        after = f" + {i + 1 - count} of padding" if i >= count else ", and nothing else: read here"
+        seen = f"{min(i + 1, count)} of {count}{after if i >= count - 1 else ''}"
+        write(axis, right + beside, y + row_height / 2, seen, ha="left",
               weight="bold" if i == count - 1 else "normal")
     figures.show(figure, alt)
 
@@ -206,9 +209,10 @@ def pooled(tokens, vectors, chosen, alt, digits=2):
         alt: what one sees.
         digits: of the mean.
     """
-    vectors = torch.as_tensor(vectors).detach().double()
+    vectors = torch.as_tensor(vectors).detach().double().round(decimals=6)
     mean, shown = vectors.mean(dim=0), enough_digits(lambda part: part.mean(dim=0), [vectors], digits)
-    cell_wide, left = 0.2 + text_width(number(-8.88, max(shown, digits)), SMALL), 0.15 + max(
+    shown = max(shown, digits)
+    cell_wide, left = 0.2 + text_width(number(-8.88, shown), SMALL), 0.15 + max(
         text_width(figures.visible(token), SMALL) for token in tokens)
     top, high, wide = 0.32, len(tokens) * ROW, cell_wide * vectors.shape[1]
     x, level = left + wide + 1.5, top + (len(tokens) - 0.5) * ROW

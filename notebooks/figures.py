@@ -23,8 +23,9 @@ What is none of these, such as the lines of a comparison, takes the colours in t
 
 Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens),
 `modern_mechanisms.py` (speed, the cache, rotary positions, what heads do), `processes.py` (what happens step by step)
-`training_pictures.py` (gradients, steps downhill, what training costs) and `classification_pictures.py` (from a model
-of language to a verdict, and how good the verdicts are); those that respond to the reader are in `interactive.py`.
+`training_pictures.py` (gradients, steps downhill, what training costs), `classification_pictures.py` (from a model of
+language to a classifier) and `verdict_pictures.py` (how good verdicts are); those that respond to the reader are in
+`interactive.py`.
 """
 
 import io

@@ -9,18 +9,22 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+import classification_pictures
 import figures
 import mechanisms
 import modern_mechanisms
 import processes
+import test_classification_pictures
 import test_processes
 import test_training_pictures
 import text_mechanisms
 import training_pictures
+import verdict_pictures
 from chapters.ch03_attention import causal_mask
 from conftest import ROOT
 
-MODULES = (figures, mechanisms, text_mechanisms, modern_mechanisms, processes, training_pictures)
+MODULES = (figures, mechanisms, text_mechanisms, modern_mechanisms, processes, training_pictures,
+           classification_pictures, verdict_pictures)
 LINE = ([0, 1], [2, 3])
 DRAWINGS = {
     "curves": lambda names: figures.curves([0, 1], {name: [2, 3] for name in names}, "x", "y", "alt"),
@@ -35,6 +39,8 @@ DRAWINGS = {
     "regions": lambda names: figures.regions(
         torch.arange(3), torch.arange(3), torch.linspace(0, 1, 9).view(3, 3),
         {name: torch.full((1, 2), 0.2 * place) for place, name in enumerate(names)}, "x", "y", "alt"),
+    "by_size of names": lambda names: verdict_pictures.by_size(
+        [1, 2], {name: [(0.7, 0.6, 0.8)] * 2 for name in names}, "alt"),
     "depths": lambda names: processes.depths({"title": {name: [1, 2] for name in names}}, "x", "y", "alt"),
 }
 MOST = {"points": 4, "regions": 4, "roofline": 9}
@@ -153,6 +159,7 @@ SAMPLES = {
     "heads_map": lambda: modern_mechanisms.heads_map(SENTENCE, behaviours(), "alt"),
     **test_processes.PICTURES,
     **test_training_pictures.PICTURES,
+    **test_classification_pictures.PICTURES,
 }
 
 
