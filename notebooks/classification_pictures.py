@@ -124,7 +124,7 @@ def padded_batch(rows, max_length, pad, alt, least=0.5):
     longest, kept = max(map(len, rows)), min(max_length, max(map(len, rows)))
     texts = [figures.visible(token) for row in rows for token in row] + [pad]
     column = max(least, *(text_width(text, SMALL) + 0.12 for text in texts))
-    left, row_height, top = 0.98, 0.36, 0.3
+    left, row_height, top = 0.98, 0.36, 0.3 if longest > kept else 0.05
     middle = top + len(rows) * row_height
     below = middle + 0.78
     figure, axis = figures.sheet(max(left + longest * column, left + kept * column + 1.6) + 0.05,
@@ -173,9 +173,9 @@ def seen_by(tokens, pads, alt, pad="pad", row_height=0.36):
     """
     texts, count = [*map(figures.visible, tokens), *[pad] * pads], len(tokens)
     column = max(0.5, *(text_width(text, SMALL) + 0.14 for text in texts))
-    left, top, beside = column + 0.25, 0.62, 0.2
+    left, top, beside = column + 0.25, 0.62, 0.12
     right = left + len(texts) * column
-    figure, axis = figures.sheet(right + 3.1, top + len(texts) * row_height + 0.1)
+    figure, axis = figures.sheet(right + 2.86, top + len(texts) * row_height + 0.1)
     write(axis, left + len(texts) * column / 2, 0.12, "has seen")
     write(axis, left - column / 2 - 0.12, top - row_height + 0.15, "place")
     for i, text in enumerate(texts):
@@ -211,12 +211,12 @@ def pooled(tokens, vectors, chosen, alt, digits=2):
     """
     vectors = torch.as_tensor(vectors).detach().double().round(decimals=6)
     mean, shown = vectors.mean(dim=0), enough_digits(lambda part: part.mean(dim=0), [vectors], digits)
-    shown = max(shown, digits)
+    shown, mean = max(shown, digits), mean + 1e-9 * mean.sign()  # 0.085 becomes 0.09, as on paper
     cell_wide, left = 0.2 + text_width(number(-8.88, shown), SMALL), 0.15 + max(
         text_width(figures.visible(token), SMALL) for token in tokens)
     top, high, wide = 0.32, len(tokens) * ROW, cell_wide * vectors.shape[1]
     x, level = left + wide + 1.5, top + (len(tokens) - 0.5) * ROW
-    figure, axis = figures.sheet(x + wide + 1.3, top + high + 0.75)
+    figure, axis = figures.sheet(x + wide + 0.05, top + high + 0.6)
     fills = [[tint(TOKEN, 0.3)] * vectors.shape[1] for _ in tokens]
     fills[-1] = [CHOSEN] * vectors.shape[1]
     grid(axis, left, top, vectors, fills=fills, digits=shown, cell=cell_wide, rows=[*map(figures.visible, tokens)],
