@@ -175,3 +175,33 @@ from chapters.appendix_H_modern_model import (
     Chat,                   # H.10 · A conversation
     attention_weights,      # H.11 · What trained heads look at
 )
+
+# Chapter 6 · A classifier (notebooks/ch06-classification.ipynb)
+from chapters.ch06_classification import (
+    random_split,                 # 6.2.2 · A split without leaks
+    words_of,                     # 6.2.2 · A split without leaks
+    bags_of_words,                # 6.2.2 · A split without leaks
+    create_balanced_dataset,      # 6.2.3 · As much of one as of the other
+    fair_parts,                   # 6.2.3 · As much of one as of the other
+    SpamDataset,                  # 6.3 · Batches of messages
+    load_gpt2,                    # 6.3 · Batches of messages
+    POOLINGS,                     # 6.5.1 · The last token
+    pool_tokens,                  # 6.5.1 · The last token
+    TextClassifier,               # 6.5.2 · What is trained
+    calc_loss_batch_classifier,   # 6.6 · Loss and accuracy
+    calc_loss_loader_classifier,  # 6.6 · Loss and accuracy
+    calc_accuracy_loader,         # 6.6 · Loss and accuracy
+    block_inputs,                 # 6.7.1 · Compute once what does not change
+    cache_vectors,                # 6.7.1 · Compute once what does not change
+    CachedClassifier,             # 6.7.1 · Compute once what does not change
+    train_classifier_simple,      # 6.7.2 · The loop
+    plot_values,                  # 6.7.2 · The loop
+    fit_head,                     # 6.7.3 · Where the head should read
+    share_right,                  # 6.7.3 · Where the head should read
+    wilson_interval,              # 6.8.1 · How sure is a percentage?
+    swap_neighbours,              # 6.8.5 · A task for which words are not enough
+    swapped_sentences,            # 6.8.5 · A task for which words are not enough
+    save_classifier,              # 6.8.6 · Keeping and using it
+    load_classifier,              # 6.8.6 · Keeping and using it
+    classify_review,              # 6.8.6 · Keeping and using it
+)

@@ -1,0 +1,157 @@
+"""Write notebooks/data/classifiers.json: how often classifiers of chapter 6 are right on its two tasks.
+
+    python tools/classifiers.py
+
+Training all of the model takes too long for a lesson, so chapter 6 shows these rows beside those that it measures
+itself, and asserts that its own agree with the file. It takes about half an hour on two cores; a row is kept as soon as
+it is measured.
+"""
+
+import contextlib
+import gzip
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import pandas as pd  # noqa: E402
+import torch  # noqa: E402
+from torch.utils.data import DataLoader, TensorDataset  # noqa: E402
+
+from previous_chapters import (  # noqa: E402
+    CachedClassifier,
+    SpamDataset,
+    TextClassifier,
+    bags_of_words,
+    cache_vectors,
+    calc_accuracy_loader,
+    fair_parts,
+    fit_head,
+    load_smollm2,
+    share_right,
+    swapped_sentences,
+    train_classifier_simple,
+    words_of,
+)
+
+DATA = ROOT / "notebooks" / "data"
+FILE = DATA / "classifiers.json"
+SIZES = (50, 100, 200, 400, 1000)
+MIDDLE = 20  # the block after which the mean is read, as chapter 6 finds it
+TRAINED_ON = {"spam": 400, "swapped": 1000}
+LENGTHS = {"spam": 64, "swapped": 40}  # tokens
+
+
+def texts_of(task):
+    """Return {"train", "test"}: two tables with the columns "Label" and "Text"."""
+    if task == "swapped":
+        table = swapped_sentences(DATA / "sentences.txt.gz")
+        return {"test": table[:400], "train": table[400:1400]}  # both versions of a sentence on one side
+    with gzip.open(DATA / "messages.jsonl.gz", "rt", encoding="utf-8") as file:
+        mail = pd.read_json(file, lines=True).rename(columns={"text": "Text", "family": "Family"})
+    mail["Label"] = mail["label"].map({"ham": 0, "spam": 1})
+    train, _, test = fair_parts(mail)
+    return {"train": train[:1000], "test": test}
+
+
+def dataset_of(table, tokenizer, max_length):
+    """Return a `SpamDataset` of a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "texts.csv"
+        table[["Label", "Text"]].to_csv(file, index=False)
+        return SpamDataset(file, tokenizer, max_length, pad_token_id=tokenizer.eot_token)
+
+
+def bag_right(texts, labels, count):
+    """Return (right, total) of a bag of words that learned from the first `count` texts."""
+    vocabulary = sorted(set().union(*map(words_of, texts["train"][:count])))
+    head = fit_head(bags_of_words(texts["train"][:count], vocabulary), labels["train"][:count])
+    return share_right(head, bags_of_words(texts["test"], vocabulary), labels["test"])
+
+
+def trained(datasets, count, blocks, pooling, learning_rate, num_epochs):
+    """Return (right, total) after training the last blocks on the first `count` texts; all blocks with None.
+
+    With all of them the embedding is trained, too; else the frozen part is computed once.
+    """
+    model, tokenizer = load_smollm2()
+    torch.manual_seed(123)
+    everything = blocks is None
+    classifier = TextClassifier(model, 2, tokenizer.eot_token, len(model.trf_blocks) if everything else blocks, pooling)
+    if everything:
+        classifier.requires_grad_(True)
+        network, inputs = classifier, {name: dataset.token_ids for name, dataset in datasets.items()}
+    else:
+        ids = torch.cat([dataset.token_ids for dataset in datasets.values()])
+        network = CachedClassifier(classifier, ids)
+        rows = torch.arange(len(ids)).split([len(dataset) for dataset in datasets.values()])
+        inputs = dict(zip(datasets, rows, strict=True))
+    loaders = {name: DataLoader(TensorDataset(inputs[name][: count if name == "train" else None],
+                                              dataset.labels[: count if name == "train" else None]),
+                                batch_size=8, shuffle=name == "train") for name, dataset in datasets.items()}
+    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=learning_rate,
+                                  weight_decay=0.1)
+    train_classifier_simple(network, loaders["train"], loaders["test"], optimizer, "cpu", num_epochs, eval_freq=10**6,
+                            eval_iter=1)
+    total = len(datasets["test"])
+    return round(calc_accuracy_loader(loaders["test"], network, "cpu") * total), total
+
+
+def rows_of(task):
+    """Yield (method, examples, (right, total)) for all rows of a task, the quick ones first."""
+    model, tokenizer = load_smollm2()
+    tables = texts_of(task)
+    labels = {name: torch.tensor(table["Label"].tolist()) for name, table in tables.items()}
+    datasets = {name: dataset_of(table, tokenizer, LENGTHS[task]) for name, table in tables.items()}
+    whole = {name: table["Text"].tolist() for name, table in tables.items()}
+    begun = {name: [tokenizer.decode(tokenizer.encode_ordinary(text)[: LENGTHS[task]]) for text in texts]
+             for name, texts in whole.items()}
+    for count in SIZES:
+        if task == "spam":
+            yield "words of 64 tokens", count, bag_right(begun, labels, count)
+        yield "all words", count, bag_right(whole, labels, count)
+    model.out_head = torch.nn.Identity()
+    pooled = {name: cache_vectors(model, dataset.token_ids, tokenizer.eot_token, 0)[1]
+              for name, dataset in datasets.items()}
+    for count in SIZES:
+        last = len(model.trf_blocks)
+        for name, pooling, block in (("head, last token", "last", last), ("head, mean", "mean", MIDDLE)):
+            head = fit_head(pooled["train"][pooling][:count, block], labels["train"][:count])
+            yield name, count, share_right(head, pooled["test"][pooling][:, block], labels["test"])
+    count = TRAINED_ON[task]
+    for pooling in ("last", "mean"):
+        for blocks in (1, 2):
+            name = f"last {'block' if blocks == 1 else 'two blocks'}, {'last token' if pooling == 'last' else 'mean'}"
+            yield name, count, trained(datasets, count, blocks, pooling, 2e-4, 4)
+    if task == "spam":
+        longer = {name: dataset_of(table[:count], tokenizer, 128) for name, table in tables.items()}
+        model.trf_blocks = model.trf_blocks[:MIDDLE]
+        pooled = {name: cache_vectors(model, dataset.token_ids, tokenizer.eot_token, 0)[1]["mean"][:, MIDDLE]
+                  for name, dataset in longer.items()}
+        head = fit_head(pooled["train"], longer["train"].labels)
+        yield "head, mean, 128 tokens", count, share_right(head, pooled["test"], longer["test"].labels)
+    for pooling in ("last", "mean"):
+        yield f"all, {'last token' if pooling == 'last' else 'mean'}", count, trained(
+            datasets, count, None, pooling, 5e-5, 3)
+
+
+def write(rows):
+    """Write the rows that there are, one to a line."""
+    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+    partial = FILE.with_suffix(".partial")
+    columns = '"columns": ["task", "method", "examples", "right", "total"]'
+    partial.write_text(f'{{\n {columns},\n "rows": [\n{lines}\n ]\n}}\n', encoding="utf-8", newline="\n")
+    os.replace(partial, FILE)
+
+
+if __name__ == "__main__":
+    measured = []
+    for task in LENGTHS:
+        with contextlib.redirect_stdout(sys.stderr):
+            for method, examples, (right, total) in rows_of(task):
+                measured.append([task, method, examples, right, total])
+                write(measured)
