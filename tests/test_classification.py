@@ -20,6 +20,7 @@ import gpt_download
 import previous_chapters as course
 from conftest import ROOT, TINY
 from helpers import CPU, assert_close, replace_everywhere
+from notebooks import figures
 from openai_layout import random_checkpoint
 from previous_chapters import POOLINGS, CachedClassifier, SpamDataset, TextClassifier
 
@@ -414,6 +415,18 @@ def test_the_loss_of_a_batch_has_a_gradient():
     p = 1 / (1 + math.exp(-1.2))
     assert loss.item() == pytest.approx(-math.log(p), abs=1e-6)
     assert_close(model.logits.grad, torch.tensor([[1 - p, p - 1], [0, 0]]))
+
+
+@pytest.mark.parametrize("seen", [1600, [400, 800, 1600], torch.tensor([0.0, 1600.0])])
+@pytest.mark.parametrize("label", ["loss", "accuracy"])
+def test_plot_values(monkeypatch, seen, label):
+    drawn = []
+    monkeypatch.setattr(figures, "curves", lambda x, ys, **settings: drawn.append((x, ys, settings)))
+    course.plot_values(torch.tensor([0.0, 2.0, 4.0]), seen, [0.7, 0.4, 0.1], (0.8, 0.6, 0.5), label)
+    (x, ys, settings), = drawn
+    assert x == [0, 2, 4] and ys == {"training": [0.7, 0.4, 0.1], "validation": [0.8, 0.6, 0.5]}
+    assert "1,600 texts" in settings["xlabel"] and settings["ylabel"] == label
+    assert "0.7 to 0.1" in settings["alt"] and "0.8 to 0.5" in settings["alt"]
 
 
 # The head with the lowest loss
