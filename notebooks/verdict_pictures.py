@@ -142,9 +142,7 @@ def intervals(rows, alt, mark=None, width=8.3):
     """
     shares = [row for row in rows if not isinstance(row, str)]
     low = max(0, 5 * int(20 * min(row[3] for row in shares) - 0.2))
-    beside = {row[0]: (f"{row[1]} of {row[2]}", percent(row[1] / row[2]), f"({100 * row[3]:.1f} to {100 * row[4]:.1f})")
-              for row in shares}
-    columns = [max(text_width(texts[i], SMALL, weight="bold") for texts in beside.values()) + 0.14 for i in range(3)]
+    columns = [max(text_width(_beside(row)[i], SMALL, weight="bold") for row in shares) + 0.14 for i in range(3)]
     left = max(text_width(row if isinstance(row, str) else row[0], SMALL, weight="bold") for row in rows) + 0.22
     right, row_height, top = width - sum(columns) - 0.14, 0.29, 0.32
     figure, axis = figures.sheet(width, top + len(rows) * row_height + 0.34)
@@ -169,9 +167,15 @@ def intervals(rows, alt, mark=None, width=8.3):
                   solid_capstyle="butt")
         axis.scatter(at(row[1] / row[2]), y, s=60 if marked else 38, color=DARK if marked else "white",
                      edgecolor=DARK, linewidth=1.4, zorder=4)
-        for i, text in enumerate(beside[name]):
+        for i, text in enumerate(_beside(row)):
             write(axis, right + sum(columns[: i + 1]) + 0.14, y, text, ha="right", **looks)
     figures.show(figure, alt)
+
+
+def _beside(row):
+    """Return the three texts at the right of a row."""
+    _, right, total, low, high = row
+    return f"{right} of {total}", percent(right / total), f"({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _scale(axis, at, low, floor, top):

@@ -57,6 +57,8 @@ PICTURES = {
     "confusion of one verdict": lambda: pictures.confusion(NEVER, ["ham", "spam"], "alt"),
     "intervals": lambda: pictures.intervals(ROWS, "alt", mark="new head alone"),
     "intervals far above guessing": lambda: pictures.intervals([row for row in ROWS[4:] if row != "trained"], "alt"),
+    "intervals of one name twice": lambda: pictures.intervals(
+        ["mail", scored("new head", 382), "sentences", scored("new head", 236)], "alt"),
     "by_size": lambda: pictures.by_size(SIZES, SERIES, "alt"),
     "by_size in two panels": lambda: pictures.by_size(SIZES, {"the same kind of mail": SERIES, "other mail": {
         name: [(a - 0.06, b - 0.06, c - 0.06) for a, b, c in points] for name, points in SERIES.items()}}, "alt"),
@@ -146,6 +148,7 @@ def test_intervals_stand_beside_their_points(draw):
     assert {"382 of 400", "95.5%", f"({100 * low:.1f} to {100 * high:.1f})", "trained", "new head alone", "guessing"
             } <= set(texts)
     assert "guessing" not in draw("intervals far above guessing")[1]
+    assert {"382 of 400", "236 of 400"} <= set(draw("intervals of one name twice")[1])
     marked = [text.get_text() for text in figure.findobj(Text) if text.get_weight() == "bold" and text.get_text()]
     assert set(marked) == {"without training", "trained", "new head alone", "382 of 400", "95.5%", "(93.0 to 97.1)"}
 
