@@ -1023,3 +1023,129 @@ def _penalise_repeats(penalise_repeats):
                     "not all logits are right: look at those below zero, at those above, and at those that stay")
         expect(near(logits, kept), "right, but the logits that were handed over have changed as well: work on a copy")
     return "whoever occurred got less probable, once, and nobody else"
+
+
+# Chapter 6
+
+
+class PairTokenizer:
+    """A tokenizer for checks: two characters make a token."""
+
+    def encode_ordinary(self, text):
+        return [ord(letter) for letter in text[::2]]
+
+    def encode(self, text):
+        raise WrongError("use encode_ordinary: what a message says is plain text, never a command")
+
+
+@exercise("6.1")
+def _length_for(length_for):
+    tokenizer = PairTokenizer()
+    ties = [2, 9, 4, 4, 1, 4, 7, 3, 12, 4]
+    long = [3, 23, 8, 1, 19, 12, 7, 2, 22, 14, 5, 10, 17, 4, 40, 21, 9, 26, 13, 38, 6, 24, 11, 18, 15]
+    cases = [(long, 0.5), (ties, 0.4), (long, 0.9), (ties, 0.95), (ties, 1.0), (long, 0.01), ([6], 0.3), (long, 0.28)]
+    for lengths, share in cases:
+        texts = [("a b" * length)[: 2 * length - length % 2] for length in lengths]
+        n, in_order = len(lengths), sorted(lengths)
+        right = next(length for length in in_order if sum(other <= length for other in lengths) / n >= share)
+        found = as_number(call(length_for, list(texts), tokenizer, share), "return a whole number", whole=True)
+        mistakes = [
+            (in_order[-1], "that is enough for all texts; how many of them must be whole?"),
+            (sorted(map(len, texts))[in_order.index(right)], "those are characters; the model reads tokens"),
+            (sorted(len(text.split()) for text in texts)[in_order.index(right)], "those are words, not tokens"),
+            (round(share * in_order[-1]), "that is a share of the longest text; wanted is a share of the texts"),
+            (max(lengths[: in_order.index(right) + 1]), "the first texts are not the shortest: their order makes no "
+                                                        "difference"),
+            (right + 1, "a text that has just as many tokens as max_length is not cut"),
+        ]
+        if found != right:
+            whole = sum(length <= found for length in lengths)
+            if share == 0.28 and found == in_order[7]:
+                raise WrongError("right, but for rounding: 7 of 25 texts are a share of 0.28, and in Python 0.28 * 25 "
+                                 "is a little more than 7")
+            explain(float(found), [(float(value), hint) for value, hint in mistakes if value != right],
+                    f"with a share of {share} your {found} leaves {whole} of {n} texts whole: "
+                    + ("too few" if found < right else "enough, but a smaller number would do"))
+    return "so many tokens leave that share of the texts whole, and one fewer would not"
+
+
+@exercise("6.2")
+def _bytes_to_train(bytes_to_train):
+    llama = {**course.SMOLLM2_CONFIG_135M, "vocab_size": 50, "context_length": 16, "emb_dim": 24, "n_heads": 6,
+             "n_kv_heads": 2, "n_layers": 3, "hidden_dim": 40}
+    classifiers = {f"{trained} trained of {cfg['n_layers']} blocks": course.TextClassifier(shape(cfg), 3, 0, trained)
+                   for shape, cfg in ((course.GPTModel, TINY), (course.LlamaModel, llama)) for trained in (1, 0, 2)}
+    classifiers["a GPT of which everything is trained"] = course.TextClassifier(course.GPTModel(TINY)).requires_grad_()
+    classifiers["a model whose head is its embedding"] = course.LlamaModel(llama)  # all of it, and one tensor twice
+    for name, classifier in classifiers.items():
+        found = as_number(call(bytes_to_train, classifier), "return a whole number of bytes", whole=True)
+        sizes = [(p.numel(), p.numel() * p.requires_grad) for p in classifier.parameters()]
+        there, trained = map(sum, zip(*sizes, strict=True))
+        twice = sum(p.numel() for _, p in classifier.named_parameters(remove_duplicate=False)) - there
+        right = 4 * there + 12 * trained
+        mistakes = [
+            (there + 3 * trained, "those are numbers: how many bytes does each have?"),
+            (8 * right, "those are bits"),
+            (right // 2, "float32 has four bytes a number"),
+            (16 * there, "what is frozen has no gradient, and the optimizer knows nothing of it"),
+            (8 * there + 8 * trained, "what is frozen has no gradient"),
+            (16 * trained, "weights that are frozen lie in memory as well"),
+            (12 * trained, "where are the weights themselves?"),
+            (4 * there, "that is the model before training: gradients and the optimizer's state come on top"),
+            (4 * there + 4 * trained, "the gradients are there; AdamW keeps two more numbers of each trained weight"),
+            (4 * there + 8 * trained, "AdamW keeps two numbers of each trained weight, and there is its gradient, too"),
+            (4 * there + 16 * trained, "a trained weight is counted twice as a weight"),
+            (right + 16 * twice, "one tensor with two names is there once"),
+            (right + 4 * twice, "one tensor with two names is there once"),
+            (8 * trained, "that is the optimizer's state alone"),
+        ]
+        if found != right:
+            explain(float(found), [(float(value), hint) for value, hint in mistakes if value != right],
+                    f"{name}: {there:,} parameters are there, {trained:,} trained; {found:,} bytes is not right", 0.5)
+    return "what is there costs four bytes a weight, what is trained twelve more"
+
+
+@exercise("6.3")
+def _best_by_first_token(best_by_first_token):
+    cases = [([7, 5, 5, 5, 9, 3, 5, 7, 7, 3, 7, 5, 5, 9, 7], [1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 0]),
+             ([5, 5, 5, 5, 2, 2], [1, 0, 1, 0, 0, 0]), ([4, 8, 15, 16], [0, 1, 1, 0]), ([6] * 5, [0, 1, 0, 0, 1]),
+             ([1, 2, 1, 2, 0, 0, 0], [1, 1, 0, 1, 1, 1, 0])]
+    for ids, labels in cases:
+        n, groups = len(ids), {}
+        for token, label in zip(ids, labels, strict=True):
+            groups.setdefault(token, []).append(label)
+        counts = [sorted((group.count(0), group.count(1))) for group in groups.values()]
+        right = sum(most for _, most in counts) / n
+        one_for_all = max(labels.count(0), labels.count(1)) / n
+        first, last = ({token: group[place] for token, group in groups.items()} for place in (0, -1))
+        by_first, by_last = (sum(rule[token] == label for token, label in zip(ids, labels, strict=True)) / n
+                             for rule in (first, last))
+        runs = [index for index in range(n) if index == 0 or ids[index] != ids[index - 1]]
+        by_run = sum(max(part.count(0), part.count(1)) for start, end in zip(runs, [*runs[1:], n], strict=True)
+                     for part in [labels[start:end]]) / n
+        mistakes = [
+            (sum(most for _, most in counts), "those are texts; wanted is their share of all"),
+            (100 * right, "that is in percent; return a share between 0 and 1"),
+            (1 - right, "that is the share of texts that it gets wrong"),
+            (one_for_all, "that is one answer for all texts; each first token may have its own"),
+            (sum(most / (few + most) for few, most in counts) / len(counts),
+             "that is the mean over the tokens, but a token that begins many texts counts for many"),
+            (sum(most for few, most in counts if not few) / n,
+             "a token with both labels is not lost: its answer is right for some of its texts"),
+            (sum(most for few, most in counts if few < most) / n, "with a tie, either answer is right for one half"),
+            (len(counts) / n, "that is how many different tokens there are"),
+            (sum(group.count(1) for group in groups.values()) / n, "that always answers 1"),
+            (by_last, "a token's last label is not always its most frequent one"),
+            (by_first, "a token's first label is not always its most frequent one"),
+            (by_run, "the same token may come again later: all its texts belong together"),
+        ]
+        for name, form in (("lists", list), ("tensors", torch.tensor)):
+            found = as_number(call(best_by_first_token, form(ids), form(labels)), "return one number, a share")
+            if not near(found, right, 1e-6):
+                if form is torch.tensor and near(found, 1.0, 1e-6):
+                    raise WrongError("right for lists, but in a tensor each number is a tensor, and as keys of a dict "
+                                     "two equal ones are different: turn them into ints")
+                explain(found, [(value, hint) for value, hint in mistakes if not near(value, right, 1e-6)],
+                        f"for the first tokens {ids} and the labels {labels} as {name} {found:.4g} is not the best "
+                        "share", 1e-6)
+    return "no rule that sees nothing but the first token can be right more often on these texts"

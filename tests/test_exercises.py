@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from functools import partial
 from importlib.metadata import PackageNotFoundError, distributions, version
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import nbformat
 import numpy as np
@@ -839,6 +839,104 @@ def penalise_in_place(logits, token_ids, penalty):
     return logits
 
 
+# 6.1
+
+
+def length_for(texts, tokenizer, share, enough=lambda whole, n, share: whole / n >= share):
+    lengths = sorted(len(tokenizer.encode_ordinary(text)) for text in texts)
+    return next(length for length in lengths if enough(sum(other <= length for other in lengths), len(texts), share))
+
+
+def length_by_rank(texts, tokenizer, share, rank=lambda n, share: math.ceil(n * share - 1e-9), measure=None):
+    lengths = sorted(map(measure or (lambda text: len(tokenizer.encode_ordinary(text))), texts))
+    return lengths[rank(len(texts), share) - 1]
+
+
+def length_by_counting_up(texts, tokenizer, share):
+    lengths = torch.tensor([len(tokenizer.encode_ordinary(text)) for text in texts])
+    most = 1
+    while (lengths <= most).double().mean().item() < share:
+        most += 1
+    return np.int64(most)
+
+
+def length_unsorted(texts, tokenizer, share):
+    first = texts[: math.ceil(share * len(texts))]
+    return max(len(tokenizer.encode_ordinary(text)) for text in first)
+
+
+# 6.2
+
+
+def bytes_to_train(classifier, change=lambda there, trained: 4 * there + 12 * trained):
+    there, trained = 0, 0
+    for parameter in classifier.parameters():
+        there += parameter.numel()
+        trained += parameter.numel() if parameter.requires_grad else 0
+    return change(there, trained)
+
+
+def bytes_by_element_size(classifier):
+    return sum(p.numel() * p.element_size() * (4 if p.requires_grad else 1) for p in classifier.parameters())
+
+
+def bytes_of_names(classifier):
+    named = classifier.named_parameters(remove_duplicate=False)
+    return sum(p.numel() * (16 if p.requires_grad else 4) for _, p in named)
+
+
+def bytes_of_the_state(classifier):
+    there = sum(weight.numel() for weight in classifier.state_dict().values())
+    return 4 * there + 12 * sum(p.numel() for p in classifier.parameters() if p.requires_grad)
+
+
+def change_bytes(change):
+    return lambda classifier: bytes_to_train(classifier, change)
+
+
+# 6.3
+
+
+def as_list(values):
+    return values.tolist() if torch.is_tensor(values) else list(values)
+
+
+def best_by_first_token(ids, labels, score=lambda counts, n: sum(max(count) for count in counts) / n):
+    pairs = Counter(zip(as_list(ids), as_list(labels), strict=True))
+    counts = [(pairs[token, 0], pairs[token, 1]) for token in {token for token, _ in pairs}]
+    return score(counts, len(ids))
+
+
+def best_with_torch(ids, labels):
+    ids, labels = torch.as_tensor(ids), torch.as_tensor(labels)
+    answers = torch.stack([torch.bincount(ids[labels == label], minlength=20) for label in (0, 1)])
+    return answers.amax(dim=0).sum() / len(ids)
+
+
+def change_best(score):
+    return lambda ids, labels: best_by_first_token(ids, labels, score)
+
+
+def best_by_rule(ids, labels, order=1):
+    ids, labels = as_list(ids), as_list(labels)
+    rule = dict(list(zip(ids, labels, strict=True))[::order])
+    return sum(rule[token] == label for token, label in zip(ids, labels, strict=True)) / len(ids)
+
+
+def best_of_runs(ids, labels):
+    pairs, right = list(zip(as_list(ids), as_list(labels), strict=True)), 0
+    for _, run in groupby(pairs, key=lambda pair: pair[0]):
+        right += Counter(label for _, label in run).most_common(1)[0][1]
+    return right / len(pairs)
+
+
+def best_by_loop(ids, labels):
+    groups = {}
+    for token, label in zip(ids, labels, strict=True):
+        groups.setdefault(token, []).append(int(label))
+    return sum(max(group.count(0), group.count(1)) for group in groups.values()) / len(ids)
+
+
 RIGHT = [
     ("1.1", choices), ("1.1", choices_by_logarithms),
     ("1.2", gap_fillers), ("1.2", gap_fillers_in_a_dict),
@@ -875,6 +973,10 @@ RIGHT = [
     ("G.2", round_rows), ("G.2", round_rows_with_torch), ("G.2", round_row_by_row),
     ("H.1", llama_parameters), ("H.1", llama_by_building),
     ("H.2", penalise_repeats), ("H.2", penalise_at_once),
+    ("6.1", length_for), ("6.1", length_by_rank), ("6.1", length_by_counting_up),
+    ("6.2", bytes_to_train), ("6.2", bytes_by_element_size),
+    ("6.2", change_bytes(lambda n, m: torch.tensor(4 * n + 12 * m))),
+    ("6.3", best_by_first_token), ("6.3", best_with_torch),
 ]
 WRONG = [
     ("1.1", "that is the mean of the probabilities", partial(choices, invert=lambda mean: mean)),
@@ -1207,6 +1309,48 @@ WRONG = [
     ("H.2", "punished once", penalise_each_time), ("H.2", "work on a copy", penalise_in_place),
     ("H.2", "those that stay", partial(penalise_repeats, below=lambda x, p: x)),
     ("H.2", "a tensor of", lambda *case: penalise_repeats(*case).tolist()),
+    ("6.1", "enough for all", lambda texts, tokenizer, share: length_for(texts, tokenizer, 1.0)),
+    ("6.1", "characters", partial(length_by_rank, measure=len)),
+    ("6.1", "those are words", partial(length_by_rank, measure=lambda text: len(text.split()))),
+    ("6.1", "share of the longest", lambda texts, tokenizer, share: round(length_for(texts, tokenizer, 1.0) * share)),
+    ("6.1", "order makes no difference", length_unsorted),
+    ("6.1", "is not cut", lambda *case: length_for(*case) + 1),
+    ("6.1", "too few", partial(length_by_rank, rank=lambda n, share: max(1, int(n * share)))),
+    ("6.1", "a smaller number would do", partial(length_for, enough=lambda whole, n, share: whole / n > share + 0.2)),
+    ("6.1", "a smaller number would do", lambda *case: length_for(*case) + 2),
+    ("6.1", "but for rounding", partial(length_by_rank, rank=lambda n, share: math.ceil(n * share))),
+    ("6.1", "whole number", lambda *case: float(length_for(*case))),
+    ("6.1", "encode_ordinary", lambda texts, tokenizer, share: max(len(tokenizer.encode(text)) for text in texts)),
+    ("6.2", "how many bytes", change_bytes(lambda n, m: n + 3 * m)),
+    ("6.2", "bits", change_bytes(lambda n, m: 8 * (4 * n + 12 * m))),
+    ("6.2", "four bytes a number", change_bytes(lambda n, m: 2 * n + 6 * m)),
+    ("6.2", "optimizer knows nothing", change_bytes(lambda n, m: 16 * n)),
+    ("6.2", "frozen has no gradient$", change_bytes(lambda n, m: 8 * n + 8 * m)),
+    ("6.2", "lie in memory as well", change_bytes(lambda n, m: 16 * m)),
+    ("6.2", "weights themselves", change_bytes(lambda n, m: 12 * m)),
+    ("6.2", "before training", change_bytes(lambda n, m: 4 * n)),
+    ("6.2", "two more numbers", change_bytes(lambda n, m: 4 * n + 4 * m)),
+    ("6.2", "gradient, too", change_bytes(lambda n, m: 4 * n + 8 * m)),
+    ("6.2", "counted twice", change_bytes(lambda n, m: 4 * n + 16 * m)),
+    ("6.2", "state alone", change_bytes(lambda n, m: 8 * m)),
+    ("6.2", "with two names", bytes_of_names), ("6.2", "with two names", bytes_of_the_state),
+    ("6.2", "is not right", change_bytes(lambda n, m: 4 * n + 12 * m + 3)),
+    ("6.2", "whole number", change_bytes(lambda n, m: [4 * n, 12 * m])),
+    ("6.3", "those are texts", change_best(lambda counts, n: sum(map(max, counts)))),
+    ("6.3", "in percent", change_best(lambda counts, n: 100 * sum(map(max, counts)) / n)),
+    ("6.3", "gets wrong", change_best(lambda counts, n: sum(map(min, counts)) / n)),
+    ("6.3", "one answer for all", change_best(lambda counts, n: max(map(sum, zip(*counts, strict=True))) / n)),
+    ("6.3", "mean over the tokens", change_best(
+        lambda counts, n: sum(max(count) / sum(count) for count in counts) / len(counts))),
+    ("6.3", "is not lost", change_best(lambda counts, n: sum(max(count) for count in counts if not min(count)) / n)),
+    ("6.3", "with a tie", change_best(
+        lambda counts, n: sum(max(count) for count in counts if min(count) < max(count)) / n)),
+    ("6.3", "different tokens", change_best(lambda counts, n: len(counts) / n)),
+    ("6.3", "always answers 1", change_best(lambda counts, n: sum(ones for _, ones in counts) / n)),
+    ("6.3", "last label", best_by_rule), ("6.3", "first label", partial(best_by_rule, order=-1)),
+    ("6.3", "come again later", best_of_runs), ("6.3", "turn them into ints", best_by_loop),
+    ("6.3", "is not the best", change_best(lambda counts, n: 0.99)),
+    ("6.3", "a share", change_best(lambda counts, n: {"share": 1})),
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
@@ -1223,6 +1367,8 @@ PARTIAL = [  # a `...` is left somewhere
     ("F.1", lambda cfg, hours, peak, share: hours * ...), ("F.2", lambda p, grad, buffer, lr, momentum: (p, ...)),
     ("G.1", lambda cfg, tokens, rows, size: cfg["n_layers"] * ...), ("G.2", lambda matrix, bits: matrix / ...),
     ("H.1", lambda cfg: cfg["n_layers"] * ...), ("H.2", lambda logits, ids, penalty: logits / ...),
+    ("6.1", lambda texts, tokenizer, share: len(texts) * ...), ("6.2", lambda classifier: 4 * ...),
+    ("6.3", lambda ids, labels: [token for token in ...]),
 ]
 SOLUTIONS = {  # what no message may contain
     "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
@@ -1247,6 +1393,9 @@ SOLUTIONS = {  # what no message may contain
     "G.2": r"amax|clamp|\*\*|round\(|- ?1\b",
     "H.1": r"\b[23] ?[·*]|134,?515",
     "H.2": r"where\(|< ?0|> ?0|scatter",
+    "6.1": r"ceil|sort|/ ?len|1e-|>=",
+    "6.2": r"\b(4|12|16) ?[·*]|numel|twelve",
+    "6.3": r"Counter|max\(|bincount|unique|setdefault",
 }
 
 
