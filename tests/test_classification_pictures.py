@@ -142,6 +142,12 @@ def test_calibration_counts_the_messages_of_each_bin(draw):
     assert "no interval misses\nthe dashed line" in draw("calibration")[1]
 
 
+def test_a_line_looks_the_same_in_all_panels(draw):
+    figure, _ = draw(lambda: pictures.by_size(SIZES, {"mail": SERIES, "words": {"new head alone": HEAD}}, "alt"))
+    looks = [{line.get_label(): (line.get_color(), line.get_marker()) for line in axis.lines} for axis in figure.axes]
+    assert looks[0]["new head alone"] == looks[1]["new head alone"] != looks[0]["counted words"]
+
+
 def test_intervals_stand_beside_their_points(draw):
     figure, texts = draw("intervals")
     low, high = wilson(382, 400)
