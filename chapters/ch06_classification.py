@@ -269,8 +269,8 @@ def block_inputs(model, in_idx):
         model: a `LlamaModel` or `GPTModel`.
 
     Shapes:
-        in_idx: (batch, num_tokens) token ids -> a list of n_layers + 1 tensors (batch, num_tokens, emb_dim), and a tuple
-            of what each block takes besides, such as rotations and a mask.
+        in_idx: (batch, num_tokens) token ids -> a list of n_layers + 1 tensors (batch, num_tokens, emb_dim), and a
+            tuple of what each block takes besides, such as rotations and a mask.
     """
     seen = []
     modules = [*model.trf_blocks, model.final_norm]
