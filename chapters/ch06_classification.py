@@ -14,18 +14,19 @@ import math
 import random
 import re
 import sys
+import zipfile
 from itertools import islice
 
 import pandas as pd
 import tiktoken
 import torch
-from gpt_download import download_and_load_gpt2
 from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from chapters.ch04_gpt_model import GPT_CONFIG_124M, GPTModel, eval_mode
 from chapters.ch05_pretraining import load_weights_into_gpt, save_atomically
+from gpt_download import download_and_load_gpt2
 
 
 # 6.2.2 · A split without leaks
@@ -105,8 +106,8 @@ class SpamDataset(Dataset):
         (token ids (max_length,), label)
 
     Raises:
-        ValueError: max_length is below 1, a column is missing, a label is not 0 or 1, or a text is empty; the message
-            names the row, from 0.
+        ValueError: max_length is below 1, there are no rows, a column is missing, a label is not 0 or 1, or a text is
+            empty or has no token; the message names the row, from 0.
     """
 
     def __init__(self, csv_file, tokenizer, max_length=None, pad_token_id=50256):
@@ -116,12 +117,16 @@ class SpamDataset(Dataset):
         for column in ("Label", "Text"):
             if column not in data:
                 raise ValueError(f"{csv_file} has no column {column!r}, it has {', '.join(map(repr, data.columns))}")
+        if data.empty:
+            raise ValueError(f"{csv_file} has no rows")
         for row, (label, text) in enumerate(zip(data["Label"], data["Text"], strict=True)):
             if label not in ("0", "1"):
                 raise ValueError(f"row {row} of {csv_file} has the label {label!r}, expected 0 or 1")
             if not text.strip():
                 raise ValueError(f"row {row} of {csv_file} has an empty text")
         encoded = [tokenizer.encode_ordinary(text)[:max_length] for text in data["Text"]]
+        if [] in encoded:
+            raise ValueError(f"row {encoded.index([])} of {csv_file} has no token")
         self.max_length = max_length or max(map(len, encoded))
         padded = [ids + [pad_token_id] * (self.max_length - len(ids)) for ids in encoded]
         self.token_ids = torch.tensor(padded)
@@ -269,8 +274,8 @@ def block_inputs(model, in_idx):
         model: a `LlamaModel` or `GPTModel`.
 
     Shapes:
-        in_idx: (batch, num_tokens) token ids -> a list of n_layers + 1 tensors (batch, num_tokens, emb_dim), and a tuple
-            of what each block takes besides, such as rotations and a mask.
+        in_idx: (batch, num_tokens) token ids -> a list of n_layers + 1 tensors (batch, num_tokens, emb_dim), and a
+            tuple of what each block takes besides, such as rotations and a mask.
     """
     seen = []
     modules = [*model.trf_blocks, model.final_norm]
@@ -416,7 +421,7 @@ def fit_head(vectors, labels, penalty=0.01, num_classes=2):
     if penalty <= 0 or len(vectors) != len(labels):
         raise ValueError(f"penalty {penalty} must be above 0, and {len(vectors)} vectors need as many labels, not "
                          f"{len(labels)}")
-    x, y = vectors.cpu().double(), labels.cpu()
+    x, y = vectors.detach().cpu().double(), labels.cpu()
     head = nn.Linear(x.shape[1], num_classes, dtype=x.dtype)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
@@ -452,7 +457,7 @@ def wilson_interval(right, total, z=1.96):
     share, square = right / total, z**2 / total
     middle = (share + square / 2) / (1 + square)
     half = z / (1 + square) * math.sqrt(share * (1 - share) / total + square / (4 * total))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # against rounding errors
 
 
 # 6.8.5 · A task for which words are not enough
@@ -513,15 +518,21 @@ def load_classifier(path, model):
         FileNotFoundError: there is no such file.
         ValueError: the file holds something else, or other weights than this model needs.
     """
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    with open(path, "rb") as file:
+        saved = None
+        if zipfile.is_zipfile(file):  # as torch.save writes it
+            file.seek(0)
+            saved = torch.load(file, map_location="cpu", weights_only=True)
     if not isinstance(saved, dict) or set(saved) != {"settings", "trained"}:
         raise ValueError(f"{path} is not a file of save_classifier")
     classifier = TextClassifier(model, **saved["settings"])
-    needed = {name: p for name, p in classifier.named_parameters() if p.requires_grad}
-    for name in sorted(needed.keys() | saved["trained"].keys()):
-        shapes = [tuple(weights[name].shape) if name in weights else None for weights in (needed, saved["trained"])]
+    weights = dict(classifier.named_parameters())
+    needed = {name for name, p in weights.items() if p.requires_grad}
+    for name in sorted(needed | saved["trained"].keys()):  # more than needed, if more was trained
+        shapes = [tuple(found[name].shape) if name in found else None for found in (weights, saved["trained"])]
         if shapes[0] != shapes[1]:
             raise ValueError(f"{name} has the shape {shapes[1]} in {path}, this model needs {shapes[0]}")
+        weights[name].requires_grad_(True)
     classifier.load_state_dict(saved["trained"], strict=False)
     return classifier.eval()
 
@@ -538,11 +549,16 @@ def classify_review(text, model, tokenizer, device, max_length=None, pad_token_i
         pad_token_id: what fills up a shorter text.
 
     Raises:
-        ValueError: the text is empty, or longer than the model's context where `max_length` is None.
+        ValueError: the text is empty or has no token, max_length is below 1, or more tokens are read than the model's
+            context holds.
     """
     if not text.strip():
         raise ValueError("the text is empty")
+    if max_length is not None and max_length < 1:
+        raise ValueError(f"max_length must be at least 1, got {max_length}")
     ids = tokenizer.encode_ordinary(text)[:max_length]
+    if not ids:
+        raise ValueError(f"the tokenizer has no token for {text!r}")
     ids += [pad_token_id] * ((max_length or len(ids)) - len(ids))
     with eval_mode(model):
         label = model(torch.tensor([ids], device=device)).argmax(dim=-1).item()

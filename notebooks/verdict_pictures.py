@@ -142,9 +142,7 @@ def intervals(rows, alt, mark=None, width=8.3):
     """
     shares = [row for row in rows if not isinstance(row, str)]
     low = max(0, 5 * int(20 * min(row[3] for row in shares) - 0.2))
-    beside = {row[0]: (f"{row[1]} of {row[2]}", percent(row[1] / row[2]), f"({100 * row[3]:.1f} to {100 * row[4]:.1f})")
-              for row in shares}
-    columns = [max(text_width(texts[i], SMALL, weight="bold") for texts in beside.values()) + 0.14 for i in range(3)]
+    columns = [max(text_width(_beside(row)[i], SMALL, weight="bold") for row in shares) + 0.14 for i in range(3)]
     left = max(text_width(row if isinstance(row, str) else row[0], SMALL, weight="bold") for row in rows) + 0.22
     right, row_height, top = width - sum(columns) - 0.14, 0.29, 0.32
     figure, axis = figures.sheet(width, top + len(rows) * row_height + 0.34)
@@ -169,14 +167,21 @@ def intervals(rows, alt, mark=None, width=8.3):
                   solid_capstyle="butt")
         axis.scatter(at(row[1] / row[2]), y, s=60 if marked else 38, color=DARK if marked else "white",
                      edgecolor=DARK, linewidth=1.4, zorder=4)
-        for i, text in enumerate(beside[name]):
+        for i, text in enumerate(_beside(row)):
             write(axis, right + sum(columns[: i + 1]) + 0.14, y, text, ha="right", **looks)
     figures.show(figure, alt)
 
 
+def _beside(row):
+    """Return the three texts at the right of a row."""
+    _, right, total, low, high = row
+    return f"{right} of {total}", percent(right / total), f"({100 * low:.1f} to {100 * high:.1f})"
+
+
 def _scale(axis, at, low, floor, top):
     """Draw an axis of shares in percent, with fine lines, and a dashed one at guessing."""
-    apart = next(apart for apart in (1, 2, 5, 10, 20) if (100 - low) / apart <= 7)
+    most = min(7, (at(1) - at(low / 100)) / 0.46)  # texts of 100% side by side
+    apart = next((apart for apart in (1, 2, 5, 10, 20) if (100 - low) / apart <= most), 25)
     for tick in range(-(-low // apart) * apart, 101, apart):
         axis.plot([at(tick / 100)] * 2, [top, floor], color=tint(SLATE, 0.3), linewidth=0.8, zorder=0)
         write(axis, at(tick / 100), floor + 0.14, f"{tick}%")
@@ -198,10 +203,12 @@ def by_size(sizes, series, alt, ylabel="right, %", guess=50, size=None):
         size: width and height of the picture, in inches.
     """
     groups = series if isinstance(next(iter(series.values())), dict) else {None: series}
+    names = dict.fromkeys(name for lines in groups.values() for name in lines)
+    looks = {name: look for name, _, *look in figures.told_apart(names, figures.COLOURS, figures.STYLES, "os^Dv")}
     figure, axes = figures.canvas(*(size or ((5.6, 3.2) if len(groups) == 1 else (8.4, 3.2))), len(groups), sharey=True)
     for axis, (title, lines) in zip(axes, groups.items(), strict=True):
-        for name, points, colour, style, marker in figures.told_apart(
-                lines, figures.COLOURS, figures.STYLES, "os^Dv"):
+        for name, points in lines.items():
+            colour, style, marker = looks[name]  # a name looks the same in all panels
             share, low, high = ([100 * float(value) for value in column] for column in zip(*points, strict=True))
             axis.fill_between(sizes, low, high, color=colour, alpha=0.16, linewidth=0)
             axis.plot(sizes, share, color=colour, linestyle=style, marker=marker, markersize=5, label=name,
@@ -209,7 +216,7 @@ def by_size(sizes, series, alt, ylabel="right, %", guess=50, size=None):
         axis.set(xscale="log", xlim=(0.88 * min(sizes), max(sizes)))
         axis.set_xticks(sizes, [f"{count:,}" for count in sizes])
         axis.set_xticks([], minor=True)
-        axis.set_xlabel("messages in training", fontsize=SMALL)
+        axis.set_xlabel("examples in training", fontsize=SMALL)
         axis.set_title(title, fontsize=SMALL, weight="bold", loc="left")
         if guess is not None:
             axis.axhline(guess, color=DARK, linestyle="--", linewidth=1.2, zorder=1)

@@ -57,6 +57,8 @@ PICTURES = {
     "confusion of one verdict": lambda: pictures.confusion(NEVER, ["ham", "spam"], "alt"),
     "intervals": lambda: pictures.intervals(ROWS, "alt", mark="new head alone"),
     "intervals far above guessing": lambda: pictures.intervals([row for row in ROWS[4:] if row != "trained"], "alt"),
+    "intervals of one name twice": lambda: pictures.intervals(
+        ["mail", scored("new head", 382), "sentences", scored("new head", 236)], "alt"),
     "by_size": lambda: pictures.by_size(SIZES, SERIES, "alt"),
     "by_size in two panels": lambda: pictures.by_size(SIZES, {"the same kind of mail": SERIES, "other mail": {
         name: [(a - 0.06, b - 0.06, c - 0.06) for a, b, c in points] for name, points in SERIES.items()}}, "alt"),
@@ -140,12 +142,19 @@ def test_calibration_counts_the_messages_of_each_bin(draw):
     assert "no interval misses\nthe dashed line" in draw("calibration")[1]
 
 
+def test_a_line_looks_the_same_in_all_panels(draw):
+    figure, _ = draw(lambda: pictures.by_size(SIZES, {"mail": SERIES, "words": {"new head alone": HEAD}}, "alt"))
+    looks = [{line.get_label(): (line.get_color(), line.get_marker()) for line in axis.lines} for axis in figure.axes]
+    assert looks[0]["new head alone"] == looks[1]["new head alone"] != looks[0]["counted words"]
+
+
 def test_intervals_stand_beside_their_points(draw):
     figure, texts = draw("intervals")
     low, high = wilson(382, 400)
     assert {"382 of 400", "95.5%", f"({100 * low:.1f} to {100 * high:.1f})", "trained", "new head alone", "guessing"
             } <= set(texts)
     assert "guessing" not in draw("intervals far above guessing")[1]
+    assert {"382 of 400", "236 of 400"} <= set(draw("intervals of one name twice")[1])
     marked = [text.get_text() for text in figure.findobj(Text) if text.get_weight() == "bold" and text.get_text()]
     assert set(marked) == {"without training", "trained", "new head alone", "382 of 400", "95.5%", "(93.0 to 97.1)"}
 

@@ -25,6 +25,7 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, FRONT_DOOR = "chapters", "previous_chapters"
+OURS = (PACKAGE, "gpt_download")  # what stands last among a module's imports
 # Appendix H turns chapter 4's model into a modern one, on which chapters 6 and 7 build. What is not named comes last.
 READING_ORDER = ("ch01", "ch02", "ch03", "ch04", "ch05", "appendix-A", "appendix-D", "appendix-F", "appendix-G",
                  "appendix-H", "ch06", "ch07", "appendix-E", "appendix-I")
@@ -194,7 +195,7 @@ def import_block(statements):
     groups = {"standard": [], "packages": [], "ours": []}
     for line in lines:
         top = line.split()[1].split(".")[0]
-        kind = "standard" if top in sys.stdlib_module_names else "ours" if top == PACKAGE else "packages"
+        kind = "standard" if top in sys.stdlib_module_names else "ours" if top in OURS else "packages"
         groups[kind].append(line)
     return "\n\n".join("\n".join(group) for group in groups.values() if group)
 
