@@ -199,8 +199,10 @@ from chapters.ch06_classification import (
     fit_head,                     # 6.7.3 · Where the head should read
     share_right,                  # 6.7.3 · Where the head should read
     wilson_interval,              # 6.8.1 · How sure is a percentage?
+    words_right,                  # 6.8.2 · The opponent
     swap_neighbours,              # 6.8.5 · A task for which words are not enough
     swapped_sentences,            # 6.8.5 · A task for which words are not enough
+    pairs_of,                     # 6.8.5 · A task for which words are not enough
     save_classifier,              # 6.8.6 · Keeping and using it
     load_classifier,              # 6.8.6 · Keeping and using it
     classify_review,              # 6.8.6 · Keeping and using it

@@ -873,7 +873,8 @@ def test_the_measured_classifiers():
     methods = {task: {method for each, method, *_ in rows if each == task} for task in totals}
     expected = {"all words", "head, last token", "head, mean", "last block, last token", "last two blocks, last token",
                 "last block, mean", "last two blocks, mean", "all, last token"}
-    assert methods == {"spam": expected | {"words of 64 tokens", "head, mean, 128 tokens"}, "swapped": expected}
+    assert methods == {"spam": expected | {"words of 64 tokens", "head, mean, 128 tokens"},
+                       "swapped": expected | {"pairs of words"}}
     for task in totals:
         by_method = {method: [row[2] for row in rows if row[:2] == [task, method]] for method in methods[task]}
         for method, examples in by_method.items():
@@ -884,13 +885,21 @@ def test_the_measured_classifiers():
 
 
 @pytest.mark.skipif(not classifiers.FILE.exists(), reason="notebooks/data/classifiers.json has not been measured yet")
+def test_pairs_know_the_order_that_words_lose():
+    assert course.pairs_of("the old Man, the sea") == {("the", "old"), ("old", "man"), ("man", "the"), ("the", "sea")}
+    known, labels = ["go left now", "left go now"] * 4, torch.tensor([0, 1] * 4)
+    for words, right in ((course.words_of, 4), (course.pairs_of, 8)):
+        assert course.words_right(known, labels, known, labels, words).sum() == right
+
+
 @pytest.mark.parametrize("count", [50, 100])
 def test_the_quickest_rows_come_out_again(count):
     tables = classifiers.texts_of("spam")
     texts = {name: table["Text"].tolist() for name, table in tables.items()}
     labels = {name: torch.tensor(table["Label"].tolist()) for name, table in tables.items()}
     rows = json.loads(classifiers.FILE.read_text(encoding="utf-8"))["rows"]
-    assert ["spam", "all words", count, *classifiers.bag_right(texts, labels, count)] in rows
+    right = course.words_right(texts["train"][:count], labels["train"][:count], texts["test"], labels["test"])
+    assert ["spam", "all words", count, right.sum().item(), len(right)] in rows
 
 
 def test_the_texts_of_the_two_tasks():

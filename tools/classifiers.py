@@ -1,6 +1,6 @@
 """Write notebooks/data/classifiers.json: how often classifiers of chapter 6 are right on its two tasks.
 
-    python tools/classifiers.py
+    python tools/classifiers.py          # or: words, or: model, to measure only these anew
 
 Training all of the model takes too long for a lesson, so chapter 6 shows these rows beside those that it measures
 itself, and asserts that its own agree with the file. It takes about half an hour on two cores; a row is kept as soon as
@@ -26,16 +26,17 @@ from previous_chapters import (  # noqa: E402
     CachedClassifier,
     SpamDataset,
     TextClassifier,
-    bags_of_words,
     cache_vectors,
     calc_accuracy_loader,
     fair_parts,
     fit_head,
     load_smollm2,
+    pairs_of,
     share_right,
     swapped_sentences,
     train_classifier_simple,
     words_of,
+    words_right,
 )
 
 DATA = ROOT / "notebooks" / "data"
@@ -66,13 +67,6 @@ def dataset_of(table, tokenizer, max_length):
         return SpamDataset(file, tokenizer, max_length, pad_token_id=tokenizer.eot_token)
 
 
-def bag_right(texts, labels, count):
-    """Return (right, total) of a bag of words that learned from the first `count` texts."""
-    vocabulary = sorted(set().union(*map(words_of, texts["train"][:count])))
-    head = fit_head(bags_of_words(texts["train"][:count], vocabulary), labels["train"][:count])
-    return share_right(head, bags_of_words(texts["test"], vocabulary), labels["test"])
-
-
 def trained(datasets, blocks, pooling, learning_rate, num_epochs, vectors=None):
     """Return (right, total) on the test set after training the last blocks, or with None all of the model.
 
@@ -99,19 +93,28 @@ def trained(datasets, blocks, pooling, learning_rate, num_epochs, vectors=None):
     return round(calc_accuracy_loader(loaders["test"], network, "cpu") * total), total
 
 
-def rows_of(task):
-    """Yield (method, examples, (right, total)) for all rows of a task, the quick ones first."""
+def rows_of_words(task):
+    """Yield (method, examples, (right, total)) of the bags of words."""
+    _, tokenizer = load_smollm2()
+    tables = texts_of(task)
+    labels = {name: torch.tensor(table["Label"].tolist()) for name, table in tables.items()}
+    whole = {name: table["Text"].tolist() for name, table in tables.items()}
+    begun = {name: [tokenizer.decode(tokenizer.encode_ordinary(text)[: LENGTHS[task]]) for text in texts]
+             for name, texts in whole.items()}
+    kinds = {"spam": {"words of 64 tokens": (begun, words_of), "all words": (whole, words_of)},
+             "swapped": {"all words": (whole, words_of), "pairs of words": (whole, pairs_of)}}[task]
+    for count in SIZES:
+        for name, (texts, words) in kinds.items():
+            right = words_right(texts["train"][:count], labels["train"][:count], texts["test"], labels["test"], words)
+            yield name, count, (right.sum().item(), len(right))
+
+
+def rows_of_model(task):
+    """Yield (method, examples, (right, total)) of the language model, the quick ones first."""
     model, tokenizer = load_smollm2()
     tables = texts_of(task)
     labels = {name: torch.tensor(table["Label"].tolist()) for name, table in tables.items()}
     datasets = {name: dataset_of(table, tokenizer, LENGTHS[task]) for name, table in tables.items()}
-    whole = {name: table["Text"].tolist() for name, table in tables.items()}
-    begun = {name: [tokenizer.decode(tokenizer.encode_ordinary(text)[: LENGTHS[task]]) for text in texts]
-             for name, texts in whole.items()}
-    for count in SIZES:
-        if task == "spam":
-            yield "words of 64 tokens", count, bag_right(begun, labels, count)
-        yield "all words", count, bag_right(whole, labels, count)
     model.out_head = torch.nn.Identity()
     pooled = {name: cache_vectors(model, dataset.token_ids, tokenizer.eot_token, 0)[1]
               for name, dataset in datasets.items()}
@@ -148,10 +151,18 @@ def write(rows):
     os.replace(partial, FILE)
 
 
-if __name__ == "__main__":
-    measured = []
-    for task in LENGTHS:
+def main(parts):
+    """Measure "words" or "model" or both anew, and keep the rows of the other."""
+    kept = json.loads(FILE.read_text(encoding="utf-8"))["rows"] if FILE.exists() else []
+    rows = {(task, part): [row for row in kept if row[0] == task and ("words" in row[1]) == (part == "words")]
+            for task in LENGTHS for part in ("words", "model")}
+    for task, part in [place for place in rows if place[1] in parts]:
+        rows[task, part] = []
         with contextlib.redirect_stdout(sys.stderr):
-            for method, examples, (right, total) in rows_of(task):
-                measured.append([task, method, examples, right, total])
-                write(measured)
+            for method, examples, (right, total) in {"words": rows_of_words, "model": rows_of_model}[part](task):
+                rows[task, part].append([task, method, examples, right, total])
+                write(sum(rows.values(), []))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ("words", "model"))
