@@ -878,7 +878,7 @@ def test_the_measured_classifiers():
     for task in totals:
         by_method = {method: [row[2] for row in rows if row[:2] == [task, method]] for method in methods[task]}
         for method, examples in by_method.items():
-            many = method.startswith(("all words", "words of", "head,")) and "128" not in method
+            many = method.startswith(("all words", "words of", "pairs of", "head,")) and "128" not in method
             assert examples == (list(classifiers.SIZES) if many else [classifiers.TRAINED_ON[task]]), (task, method)
     bags = {row[2]: row[3] for row in rows if row[:2] == ["swapped", "all words"]}
     assert set(bags.values()) == {200}  # both versions of a sentence are one bag
