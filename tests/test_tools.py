@@ -309,3 +309,66 @@ def test_what_our_code_imports_is_named_and_pinned():
     assert imported - {name.lower() for name in sys.stdlib_module_names} - ours <= pinned.keys()
     for package, version in pinned.items():
         assert metadata.version(package).split("+")[0] == version  # +cpu or +cu128 says for which processor
+
+
+@pytest.fixture
+def by_hand(tmp_path):
+    """A course whose chapter 7 uses a module by hand, as two folders beside each other."""
+    for folder in ("notebooks", "chapters"):
+        (tmp_path / folder).mkdir()
+    module = tmp_path / "chapters" / "instruction_data.py"
+    module.write_text('"""Chapter 7 · Tasks.\n\nMore."""\n\n__all__ = ["KINDS", "tasks"]\n\nKINDS = 3\n\n\n'
+                      'def tasks():\n    return KINDS * hidden()\n\n\ndef hidden():\n    return 2\n', encoding="utf-8")
+    notebook(tmp_path / "notebooks" / "ch06-a.ipynb", ("md", "# Chapter 6 · Before\n\n## 6.1 · First"),
+             ("code", "SIZE = 3", "extract"))
+    notebook(tmp_path / "notebooks" / "ch07-a.ipynb", ("md", "# Chapter 7 · Use\n\n## 7.1 · First"),
+             ("code", "from chapters.instruction_data import tasks"),
+             ("code", "def twice():\n    return 2 * tasks()", "extract"))
+    return module
+
+
+def test_a_module_by_hand_is_listed_imported_and_left_alone(by_hand, tmp_path, capsys):
+    before = by_hand.read_bytes()
+    arguments = ["--notebooks", str(tmp_path / "notebooks"), "--output", str(tmp_path)]
+    assert extract.main([*arguments, "--check"]) == 1
+    assert "instruction_data.py" not in capsys.readouterr().err
+    assert extract.main(arguments) == 0 and extract.main([*arguments, "--check"]) == 0
+    assert by_hand.read_bytes() == before
+    assert (tmp_path / "previous_chapters.py").read_text(encoding="utf-8").endswith("""
+# Chapter 6 · Before (notebooks/ch06-a.ipynb)
+from chapters.ch06_a import (
+    SIZE,  # 6.1 · First
+)
+
+# Chapter 7 · Tasks (chapters/instruction_data.py, by hand)
+from chapters.instruction_data import (
+    KINDS,
+    tasks,
+)
+
+# Chapter 7 · Use (notebooks/ch07-a.ipynb)
+from chapters.ch07_a import (
+    twice,  # 7.1 · First
+)
+""")
+    assert "\nfrom chapters.instruction_data import tasks\n" in (tmp_path / "chapters/ch07_a.py").read_text("utf-8")
+    script = "import previous_chapters; print(previous_chapters.twice(), previous_chapters.KINDS)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "12 3\n", done.stderr
+
+
+@pytest.mark.parametrize(("name", "source", "message"), [
+    ("ch07-b", "def tasks():\n    return 1", "tasks is defined in instruction_data.py and again in ch07-b.ipynb"),
+    ("ch06-b", "def early():\n    return tasks()", "ch06-b.ipynb use tasks, which is defined later, in instruct"),
+    ("ch07-b", "def f():\n    return hidden()", "ch07-b.ipynb use hidden, which no notebook defines or imports"),
+])
+def test_what_a_module_by_hand_defines_has_one_home(by_hand, tmp_path, name, source, message):
+    notebook(tmp_path / "notebooks" / f"{name}.ipynb", ("md", "## 7.1"), ("code", source, "extract"))
+    with pytest.raises(extract.ExtractError, match=message):
+        extract.extract(tmp_path / "notebooks")
+
+
+def test_a_module_by_hand_says_which_names_it_gives(by_hand, tmp_path):
+    by_hand.write_text('"""Chapter 7 · Tasks."""\n\nKINDS = 3\n', encoding="utf-8")
+    with pytest.raises(extract.ExtractError, match="instruction_data.py has no list __all__"):
+        extract.extract(tmp_path / "notebooks")

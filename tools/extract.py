@@ -4,7 +4,9 @@ Cells tagged `extract` hold finished functions, classes and constants. Each note
 module of the package `chapters`, named like it: chapters/ch03_attention.py holds what ch03-attention.ipynb defines,
 section by section. It imports what it needs, also from the modules of notebooks that are read before it, never after.
 previous_chapters.py defines nothing: it imports all those names, chapter by chapter, so that it reads as a table of
-contents. Only the names of cells tagged `module-only` as well, which hide names of PyTorch, are left out there.
+contents. Only the names of cells tagged `module-only` as well, which hide names of PyTorch, are left out there. The
+modules in BY_HAND come from no notebook: they stay as they are, and the names in their `__all__` are listed like the
+others.
 
     python tools/extract.py           write them
     python tools/extract.py --check   exit with 1, and show the differences, if they are not what the notebooks give
@@ -29,6 +31,7 @@ OURS = (PACKAGE, "gpt_download")  # what stands last among a module's imports
 # Appendix H turns chapter 4's model into a modern one, on which chapters 6 and 7 build. What is not named comes last.
 READING_ORDER = ("ch01", "ch02", "ch03", "ch04", "ch05", "appendix-A", "appendix-D", "appendix-F", "appendix-G",
                  "appendix-H", "ch06", "ch07", "appendix-E", "appendix-I")
+BY_HAND = {"instruction_data": "ch07"}  # modules of chapters/ that no notebook defines, and the lesson they belong to
 WIDTH = 120
 
 
@@ -38,24 +41,24 @@ class ExtractError(Exception):
 
 @dataclass
 class Definition:
-    """One extracted cell: its source, the names it binds, and where it stands."""
+    """One extracted cell, or one name of a module by hand: its source, the names it binds, and where it stands."""
 
     source: str
     names: list[str]
-    notebook: str
+    notebook: str  # or module by hand
     section: str  # such as 3.4.2
     heading: str  # such as 3.4.2 · A class for it
     module_only: bool
 
     @property
     def place(self):
-        """Return where the cell stands, in words."""
-        return f"{self.notebook}, section {self.section}"
+        """Return where the definition stands, in words."""
+        return f"{self.notebook}, section {self.section}" if self.section else self.notebook
 
 
 @dataclass
 class Lesson:
-    """What extraction takes from one notebook."""
+    """What extraction takes from one notebook, or from a module by hand."""
 
     path: Path
     title: str = ""
@@ -68,13 +71,28 @@ class Lesson:
         """Return the name of its module inside the package."""
         return re.sub(r"\W", "_", self.path.stem)
 
+    @property
+    def by_hand(self):
+        """Whether the module is written by hand, and the lesson no notebook."""
+        return self.path.suffix == ".py"
+
+
+def position(path):
+    """Return where a notebook stands in reading order, to sort by; a module by hand stands before its notebook."""
+    name = BY_HAND.get(path.stem, path.name)
+    places = [number for number, start in enumerate(READING_ORDER) if name.startswith(start)]
+    return (places or [len(READING_ORDER)])[0], name
+
 
 def notebook_paths(folder):
     """Return the notebooks of a folder in reading order."""
-    def position(path):
-        places = [number for number, start in enumerate(READING_ORDER) if path.name.startswith(start)]
-        return (places or [len(READING_ORDER)])[0], path.name
     return sorted(Path(folder).glob("*.ipynb"), key=position)
+
+
+def lesson_paths(folder):
+    """Return the notebooks of a folder, and the modules by hand beside it, in reading order."""
+    by_hand = [Path(folder).parent / PACKAGE / f"{name}.py" for name in BY_HAND]
+    return sorted([*notebook_paths(folder), *filter(Path.exists, by_hand)], key=position)
 
 
 def without_magics(source):
@@ -107,6 +125,17 @@ def imports_of(source):
                 statement = ast.unparse(type(node)(**{**vars(node), "names": [alias]}))
                 found.append(((alias.asname or alias.name).split(".")[0], statement))
     return found
+
+
+def read_by_hand(path):
+    """Return the Lesson of one module by hand: the first line of its docstring, and the names in its `__all__`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = [ast.literal_eval(node.value) for node in tree.body
+             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+    if not names:
+        raise ExtractError(f"{path.name} has no list __all__ of the names that it gives to the course")
+    return Lesson(path, title=ast.get_docstring(tree).splitlines()[0].rstrip("."),
+                  definitions=[Definition("", names[0], path.name, "", "", module_only=False)])
 
 
 def read(path):
@@ -268,7 +297,8 @@ def front_door_text(lessons):
         width = max((len(name) for name, _ in names), default=0) + 1
         if names:
             lines = [f"    {name + ',':{width}}  # {heading}".rstrip(" #") for name, heading in names]
-            parts.append("\n".join([f"# {lesson.title} (notebooks/{lesson.path.name})",
+            source = f"{PACKAGE}/{lesson.path.name}, by hand" if lesson.by_hand else f"notebooks/{lesson.path.name}"
+            parts.append("\n".join([f"# {lesson.title} ({source})",
                                     f"from {PACKAGE}.{lesson.module} import (", *lines, ")\n"]))
     return "\n".join(parts)
 
@@ -280,18 +310,19 @@ def extract(folder):
         ExtractError: a name is defined twice, or used without being defined or imported in a notebook, or used before
             the notebook that defines it, or imported from two places, or a tagged cell holds anything but definitions.
     """
-    lessons = [read(path) for path in notebook_paths(folder)]
+    lessons = [read_by_hand(path) if path.stem in BY_HAND else read(path) for path in lesson_paths(folder)]
     home, imports = homes_of(lessons), imports_by_name(lessons)
     files = {f"{PACKAGE}/__init__.py": PACKAGE_DOCSTRING}
     for number, lesson in enumerate(lessons):
-        if lesson.definitions:
+        if lesson.definitions and not lesson.by_hand:
             files[f"{PACKAGE}/{lesson.module}.py"] = module_text(number, lessons, home, imports)
     return {**files, f"{FRONT_DOOR}.py": front_door_text(lessons)}
 
 
 def present_files(root):
     """Return {path: text} of the generated files that are there, those of notebooks that are gone included."""
-    paths = [*sorted((root / PACKAGE).glob("*.py")), root / f"{FRONT_DOOR}.py"]
+    modules = sorted(path for path in (root / PACKAGE).glob("*.py") if path.stem not in BY_HAND)
+    paths = [*modules, root / f"{FRONT_DOOR}.py"]
     return {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in paths if path.exists()}
 
 
