@@ -1,5 +1,5 @@
 # make lab    open the notebooks in JupyterLab
-# make chat   talk to the model of appendix H in the terminal
+# make chat   talk to the model of appendix H in the terminal; MODEL=build/instructions.pt: to the one of chapter 7
 # make chat-page   the same in a web page on this computer
 # make run    execute the chapters from top to bottom, keep the executed copies in build/
 # make html   build the website of the course: build/html/index.html, which opens from disk
@@ -20,10 +20,10 @@ lab: .venv/.course
 	$(BIN)/jupyter lab notebooks
 
 chat: .venv/.course
-	@$(BIN)/python chat.py
+	@$(BIN)/python chat.py $(if $(MODEL),--model "$(MODEL)")
 
 chat-page: .venv/.chat-page
-	@$(BIN)/python chat_page.py
+	@$(BIN)/python chat_page.py $(if $(MODEL),--model "$(MODEL)")
 
 run: .venv/.course
 	$(HEADLESS) $(BIN)/python tools/run.py

@@ -3,6 +3,7 @@
     python chat.py                            the most probable answer
     python chat.py --temperature 0.7          answers that differ from time to time
     python chat.py --model FILE.gguf          weights that lie elsewhere
+    python chat.py --model FILE.pt            a model that you finetuned as in chapter 7
 
 In the conversation, /reset forgets it, /system TEXT begins a new one in which the model is told TEXT about itself, and
 /quit, or the end of the input, leaves. Ctrl-C stops the answer that is being written, not the program. No network is
@@ -15,14 +16,14 @@ import sys
 
 import torch
 
-from previous_chapters import SYSTEM, Chat, load_smollm2
+from previous_chapters import SYSTEM, Chat, load_finetuned, load_smollm2
 
 
 def parse(arguments=None, parser=None):
     """Return the options, those that a given parser has already among them."""
     parser = parser or argparse.ArgumentParser(description="Talk to SmolLM2 in the terminal.")
-    parser.add_argument("--model", help="the GGUF file (default: where appendix H looks)")
-    parser.add_argument("--system", default=SYSTEM, help="what the model is told about itself")
+    parser.add_argument("--model", help="a GGUF file, or one that chapter 7 saved (default: where appendix H looks)")
+    parser.add_argument("--system", help="what the model is told about itself (default: what it was trained with)")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 always takes the most probable token")
     parser.add_argument("--seed", type=int, default=123, help="for drawing, where the temperature is above 0")
     parser.add_argument("--max-tokens", type=int, default=512, help="of one answer")
@@ -34,6 +35,19 @@ def parse(arguments=None, parser=None):
     if options.max_tokens < 1:
         parser.error(f"--max-tokens must be at least 1, got {options.max_tokens}")
     return options
+
+
+def load(options):
+    """Return model and tokenizer; without a wish for the system's message, options get what the model was trained with.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_smollm2` and `load_finetuned`.
+    """
+    if options.model and not options.model.endswith(".gguf"):
+        return load_finetuned(options.model)  # trained without a system's message
+    if options.system is None:
+        options.system = SYSTEM
+    return load_smollm2(options.model)
 
 
 def prepare_terminal():
@@ -65,7 +79,7 @@ def main(arguments=None):
     """Hold a conversation until the input ends; return the exit status."""
     options = parse(arguments)
     try:
-        model, tokenizer = load_smollm2(options.model)
+        model, tokenizer = load(options)
         chat = Chat(model, tokenizer, options.system, options.temperature)
     except (FileNotFoundError, ValueError) as error:
         print(f"chat.py: {error}", file=sys.stderr)

@@ -24,8 +24,8 @@ except ModuleNotFoundError as error:
     sys.exit(f"chat_page.py: {error.name} is missing: run `pip install -r chat-page.txt`, or `make chat-page`")
 import torch
 
-from chat import parse
-from previous_chapters import Chat, load_smollm2
+from chat import load, parse
+from previous_chapters import Chat
 
 HOST = "127.0.0.1"
 # Whatever a message may hold, the browser fetches from this address only.
@@ -89,7 +89,7 @@ def shown(role, text):
 
 def conversation(chat):
     """Return the messages of a conversation for the page."""
-    return [shown(message["role"], message["content"]) for message in chat.messages[1:]]
+    return [shown(message["role"], message["content"]) for message in chat.messages if message["role"] != "system"]
 
 
 def build(model, tokenizer, options, visitors):
@@ -102,7 +102,7 @@ def build(model, tokenizer, options, visitors):
             yield {note: sentence("write a message first")}
             return
         try:
-            visitor.chat = visitor.chat or Chat(model, tokenizer, system, options.temperature)
+            visitor.chat = visitor.chat or Chat(model, tokenizer, system or options.system, options.temperature)
         except ValueError as error:
             yield {note: sentence(str(error))}
             return
@@ -137,7 +137,7 @@ def build(model, tokenizer, options, visitors):
         """Begin a new conversation; an answer that is being written ends."""
         visitor = visitors[request.session_hash]
         try:
-            visitor.chat = Chat(model, tokenizer, system, options.temperature)
+            visitor.chat = Chat(model, tokenizer, system or options.system, options.temperature)
         except ValueError as error:
             return {messages: conversation(visitor.chat) if visitor.chat else [], note: sentence(str(error))}
         return {messages: [], note: sentence("")}
@@ -170,7 +170,7 @@ def main(arguments=None):
     if options.port is not None and not 1 <= options.port <= 65535:
         parser.error(f"--port must be from 1 to 65535, got {options.port}")
     try:
-        model, tokenizer = load_smollm2(options.model)
+        model, tokenizer = load(options)
         Chat(model, tokenizer, options.system)
     except (FileNotFoundError, ValueError) as error:
         print(f"chat_page.py: {error}", file=sys.stderr)

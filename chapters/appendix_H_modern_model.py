@@ -424,7 +424,7 @@ class CachedLlama(nn.Module):
 
     Args:
         model: a `LlamaModel`.
-        capacity: the most tokens of a text; by default the model's context length.
+        capacity: the most tokens of a text; by default, and at most, the model's context length.
         pads: (batch,), columns of filler at the start of each row; None for one row, or for rows that are all full.
         keep: a function of logits that forbids tokens by minus infinity, such as `keep_likely`; None forbids none.
 
@@ -437,7 +437,8 @@ class CachedLlama(nn.Module):
 
     def __init__(self, model, capacity=None, pads=None, keep=None):
         super().__init__()
-        self.model, self.capacity, self.pads, self.keep = model, capacity or model.cfg["context_length"], pads, keep
+        self.model, self.pads, self.keep = model, pads, keep
+        self.capacity = min(capacity or math.inf, model.cfg["context_length"])
         self.seen = self.cache = None
         self.computed = 0
 
@@ -518,25 +519,27 @@ class Chat:
 
     Args:
         model, tokenizer: as `load_smollm2` returns them.
-        system: what the model is told about itself before the conversation begins.
+        system: what the model is told about itself before the conversation begins; None for nothing.
         temperature: 0 always takes the most probable token; above 0 it draws, among those that min_p keeps.
         min_p: see `keep_likely`.
 
     Attributes:
-        messages: the conversation so far, the system's message first.
+        messages: the conversation so far, the system's message first, if there is one.
     """
 
     def __init__(self, model, tokenizer, system=SYSTEM, temperature=0.0, min_p=0.1):
-        if not system.strip():
+        if system is not None and not system.strip():
             raise ValueError("the message of the system is empty")
         self.tokenizer, self.temperature = tokenizer, temperature
         keep = None if temperature == 0 else partial(keep_likely, temperature=temperature, min_p=min_p)
         self.model = CachedLlama(model, keep=keep)
+        self.messages = []
         self.reset(system)
 
     def reset(self, system=None):
         """Forget the conversation; with a text, give the system another message."""
-        self.messages = [{"role": "system", "content": system or self.messages[0]["content"]}]
+        opening = [message for message in self.messages if message["role"] == "system"]
+        self.messages = [{"role": "system", "content": system}] if system else opening
 
     def stream(self, text, max_new_tokens=512):
         """Yield the answer to a user's message in pieces of text, and add both to the conversation.
@@ -590,3 +593,22 @@ def attention_weights(model, token_ids):
         layers.append(torch.softmax(scores, dim=-1)[0])
         x = block(x, rope, mask)
     return torch.stack(layers)
+
+
+# H.12 · How good is it?
+def bits_per_byte(text, model, tokenizer):
+    """Return a model's loss on a text in bits per byte of its UTF-8, the first token's loss included."""
+    ids = [tokenizer.eot_token, *tokenizer.encode_ordinary(text)]  # <|endoftext|> in front: the first token counts too
+    return text_loss(model, ids) * (len(ids) - 1) / math.log(2) / len(text.encode())
+
+
+@torch.no_grad()
+def answer_scores(before, answers, model, tokenizer):
+    """Return the log-probability of each answer after the text `before`, per byte of the answer, as a list."""
+    start = tokenizer.encode_ordinary(before)
+    rows = [start + tokenizer.encode_ordinary(f" {answer}") for answer in answers]
+    width = max(map(len, rows))
+    filled = [row + [tokenizer.eot_token] * (width - len(row)) for row in rows]  # at the end: nobody before it sees it
+    log_p = torch.log_softmax(model(torch.tensor(filled, device=next(model.parameters()).device)), dim=-1)
+    return [sum(log_p[i, at - 1, row[at]].item() for at in range(len(start), len(row))) / len(answer.encode())
+            for i, (row, answer) in enumerate(zip(rows, answers, strict=True))]

@@ -78,7 +78,9 @@ def check_start_context(start_context, tokenizer):
 def generate_and_print_sample(model, tokenizer, device, start_context):
     """Continue a text greedily by 50 tokens and print it in one line, above a progress bar if there is one."""
     idx = text_to_token_ids(start_context, tokenizer).to(device)
-    token_ids = generate_text_simple(model, idx, max_new_tokens=50, context_size=model.pos_emb.num_embeddings)
+    # a model without a table of positions, as in appendix H, keeps its configuration
+    context_size = model.pos_emb.num_embeddings if hasattr(model, "pos_emb") else model.cfg["context_length"]
+    token_ids = generate_text_simple(model, idx, max_new_tokens=50, context_size=context_size)
     tqdm.write(token_ids_to_text(token_ids, tokenizer).replace("\n", " "), file=sys.stdout)
 
 

@@ -85,7 +85,7 @@ def test_what_is_shown():
 def test_a_port_that_is_taken_and_a_missing_gradio(monkeypatch, capsys):
     import chat_page
 
-    monkeypatch.setattr(chat_page, "load_smollm2", lambda _: (None, None))
+    monkeypatch.setattr(chat_page, "load", lambda _: (None, None))
     monkeypatch.setattr(chat_page, "Chat", lambda *_: None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -4,6 +4,7 @@ The calls are our own. Where the book reads a global variable, ours takes an arg
 """
 
 import inspect
+from functools import partial
 
 import matplotlib
 import numpy as np
@@ -62,6 +63,10 @@ SIGNATURES = {
     "generate": "model, idx, max_new_tokens, context_size, temperature=0.0, top_k=None, eos_id=None",
     "assign": "left, right",
     "load_weights_into_gpt": "gpt, params",
+    # chapter 7
+    "format_input": "entry",
+    "InstructionDataset": "data, tokenizer",
+    "custom_collate_fn": "batch, pad_token_id=50256, ignore_index=-100, allowed_max_length=None, device='cpu'",
     # appendices A and D
     "NeuralNetwork": "num_inputs, num_outputs",
     "ToyDataset": "X, y",
@@ -191,6 +196,32 @@ def test_chapter_5_weights():
     assert names == ["gpt2-small (124M)", "gpt2-medium (355M)", "gpt2-large (774M)", "gpt2-xl (1558M)"]
     parameters = list(inspect.signature(gpt_download.download_and_load_gpt2).parameters)
     assert parameters[:2] == ["model_size", "models_dir"]
+
+
+def test_chapter_7(gpt, tokenizer, capsys):
+    data = [{"instruction": f"Write the number {number}.", "input": "in words" if number % 2 else "", "output": word}
+            for number, word in enumerate(["nought", "one", "two", "three", "four"])]
+    request = course.format_input(data[1])
+    assert request.endswith("\n\n### Instruction:\nWrite the number 1.\n\n### Input:\nin words")
+    dataset = course.InstructionDataset(data, tokenizer)
+    assert len(dataset) == 5
+    assert tokenizer.decode(dataset[1]) == f"{request}\n\n### Response:\n{data[1]['output']}"
+    collate = partial(course.custom_collate_fn, device=CPU, allowed_max_length=1024)
+    torch.manual_seed(123)
+    train_loader = DataLoader(dataset, batch_size=2, collate_fn=collate, shuffle=True, drop_last=True, num_workers=0)
+    for inputs, targets in train_loader:
+        assert inputs.shape == targets.shape and torch.equal(inputs[:, 1:][targets[:, :-1] != -100],
+                                                             targets[:, :-1][targets[:, :-1] != -100])
+        assert (targets == 50256).sum() == 2  # the end of each text
+    longer = course.GPTModel({**TINY, "vocab_size": 50257, "context_length": 128})
+    optimizer = torch.optim.AdamW(longer.parameters(), lr=0.00005, weight_decay=0.1)
+    train_losses, val_losses, tokens_seen = course.train_model_simple(
+        longer, train_loader, train_loader, optimizer, CPU, num_epochs=1, eval_freq=5, eval_iter=5,
+        start_context=course.format_input(data[0]), tokenizer=tokenizer)
+    assert len(train_losses) == len(val_losses) == 1 and "Ep 1" in capsys.readouterr().out
+    ids = course.generate(model=longer, idx=course.text_to_token_ids(request, tokenizer), max_new_tokens=4,
+                          context_size=128, eos_id=50256)
+    assert course.token_ids_to_text(ids, tokenizer).startswith(request)
 
 
 def test_appendix_a():
