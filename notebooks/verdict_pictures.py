@@ -131,7 +131,7 @@ def _margin(axis, x, y, way, lines, ha):
 # How sure one can be of a share.
 
 
-def intervals(rows, alt, mark=None, width=8.3):
+def intervals(rows, alt, mark=None, width=8.3, guess=50):
     """Draw shares of right answers as points on one axis, each with its interval as a bar and with its numbers.
 
     Args:
@@ -139,6 +139,7 @@ def intervals(rows, alt, mark=None, width=8.3):
         alt: what one sees.
         mark: the name of the row that is spoken of.
         width: of the picture, in inches.
+        guess: what guessing gets, in percent, or None.
     """
     shares = [row for row in rows if not isinstance(row, str)]
     low = max(0, 5 * int(20 * min(row[3] for row in shares) - 0.2))
@@ -151,7 +152,7 @@ def intervals(rows, alt, mark=None, width=8.3):
     def at(share):
         return left + (right - left) * (100 * share - low) / (100 - low)
 
-    _scale(axis, at, low, floor, top)
+    _scale(axis, at, low, floor, top, guess)
     for x, text in zip((right + columns[0], right + sum(columns[:2]), right + sum(columns)),
                        ("right", "share", "95% interval"), strict=True):
         write(axis, x + 0.14, 0.14, text, ha="right", color=INK[SLATE])
@@ -178,17 +179,17 @@ def _beside(row):
     return f"{right} of {total}", percent(right / total), f"({100 * low:.1f} to {100 * high:.1f})"
 
 
-def _scale(axis, at, low, floor, top):
-    """Draw an axis of shares in percent, with fine lines, and a dashed one at guessing."""
+def _scale(axis, at, low, floor, top, guess):
+    """Draw an axis of shares in percent, with fine lines, and a dashed one at guessing, if there is such a thing."""
     most = min(7, (at(1) - at(low / 100)) / 0.46)  # texts of 100% side by side
     apart = next((apart for apart in (1, 2, 5, 10, 20) if (100 - low) / apart <= most), 25)
     for tick in range(-(-low // apart) * apart, 101, apart):
         axis.plot([at(tick / 100)] * 2, [top, floor], color=tint(SLATE, 0.3), linewidth=0.8, zorder=0)
         write(axis, at(tick / 100), floor + 0.14, f"{tick}%")
     axis.plot([at(low / 100), at(1)], [floor, floor], color=EDGE, linewidth=1)
-    if low <= 50:
-        axis.plot([at(0.5)] * 2, [top - 0.05, floor], color=DARK, linestyle="--", linewidth=1.2, zorder=1)
-        write(axis, at(0.5), 0.14, "guessing")
+    if guess is not None and low <= guess:
+        axis.plot([at(guess / 100)] * 2, [top - 0.05, floor], color=DARK, linestyle="--", linewidth=1.2, zorder=1)
+        write(axis, at(guess / 100), 0.14, "guessing")
 
 
 def by_size(sizes, series, alt, ylabel="right, %", guess=50, size=None):

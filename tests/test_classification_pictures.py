@@ -154,6 +154,7 @@ def test_intervals_stand_beside_their_points(draw):
     assert {"382 of 400", "95.5%", f"({100 * low:.1f} to {100 * high:.1f})", "trained", "new head alone", "guessing"
             } <= set(texts)
     assert "guessing" not in draw("intervals far above guessing")[1]
+    assert "guessing" not in draw(lambda: pictures.intervals(ROWS, "alt", guess=None))[1]
     assert {"382 of 400", "236 of 400"} <= set(draw("intervals of one name twice")[1])
     marked = [text.get_text() for text in figure.findobj(Text) if text.get_weight() == "bold" and text.get_text()]
     assert set(marked) == {"without training", "trained", "new head alone", "382 of 400", "95.5%", "(93.0 to 97.1)"}
