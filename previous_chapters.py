@@ -174,6 +174,8 @@ from chapters.appendix_H_modern_model import (
     encode_chat,            # H.10 · A conversation
     Chat,                   # H.10 · A conversation
     attention_weights,      # H.11 · What trained heads look at
+    bits_per_byte,          # H.12 · How good is it?
+    answer_scores,          # H.12 · How good is it?
 )
 
 # Chapter 6 · A classifier (notebooks/ch06-classification.ipynb)
@@ -206,4 +208,74 @@ from chapters.ch06_classification import (
     save_classifier,              # 6.8.6 · Keeping and using it
     load_classifier,              # 6.8.6 · Keeping and using it
     classify_review,              # 6.8.6 · Keeping and using it
+)
+
+# Chapter 7 · Small tasks with one right answer each (chapters/instruction_data.py, by hand)
+from chapters.instruction_data import (
+    KINDS,
+    make_examples,
+    score,
+    split_materials,
+)
+
+# Chapter 7 · Following instructions (notebooks/ch07-instructions.ipynb)
+from chapters.ch07_instructions import (
+    format_input,        # 7.3.1 · A form for the request
+    encode_alpaca,       # 7.3.1 · A form for the request
+    request_of,          # 7.3.1 · A form for the request
+    encode_request,      # 7.3.1 · A form for the request
+    InstructionDataset,  # 7.3.1 · A form for the request
+    custom_collate_fn,   # 7.3.2 · A batch in three steps
+    LengthBatchSampler,  # 7.4 · Batches by length
+    generate_answers,    # 7.5.2 · Its answers
+    score_table,         # 7.5.2 · Its answers
+    save_finetuned,      # 7.7.3 · Keeping it
+    load_finetuned,      # 7.7.3 · Keeping it
+)
+
+# Appendix E · LoRA (notebooks/appendix-E-lora.ipynb)
+from chapters.appendix_E_lora import (
+    low_rank,                  # E.1 · Thin changes
+    LoRALayer,                 # E.4.1 · Two thin matrices
+    LinearWithLoRA,            # E.4.2 · Beside a linear layer
+    lora_layers,               # E.4.3 · In the whole model
+    replace_linear_with_lora,  # E.4.3 · In the whole model
+    lora_widths,               # E.5.1 · Parameters
+    count_lora_parameters,     # E.5.1 · Parameters
+    saved_with_lora,           # E.5.2 · Memory
+    estimate_lora_memory,      # E.5.2 · Memory
+    count_lora_flops,          # E.5.3 · Time
+    take_lora_off,             # E.6.1 · Merged
+    save_lora,                 # E.6.2 · A file of a megabyte
+    load_lora,                 # E.6.2 · A file of a megabyte
+    without_lora,              # E.6.2 · A file of a megabyte
+    LinearWithDoRA,            # E.9 · DoRA: a length and a direction
+    unpack_q4_1,               # E.10.1 · What lies in the file
+    PackedProduct,             # E.10.1 · What lies in the file
+    LinearQ4,                  # E.10.1 · What lies in the file
+    pack_linear_layers,        # E.10.1 · What lies in the file
+)
+
+# Appendix I, part 1 · A text and a tokenizer of our own (notebooks/appendix-I1-tokenizer.ipynb)
+from chapters.appendix_I1_tokenizer import (
+    read_addresses,     # I.1 · The text
+    KEYBOARD,           # I.2 · Cleaning, and counting what it takes
+    CLEANING,           # I.2 · Cleaning, and counting what it takes
+    clean_address,      # I.2 · Cleaning, and counting what it takes
+    split_passages,     # I.3.1 · Pieces to compare
+    passage_table,      # I.3.1 · Pieces to compare
+    shingles,           # I.3.1 · Pieces to compare
+    jaccard,            # I.3.1 · Pieces to compare
+    HASH_PRIME,         # I.3.2 · MinHash: a short signature instead of a set
+    minhash,            # I.3.2 · MinHash: a short signature instead of a set
+    candidate_pairs,    # I.3.3 · Bands: compare only what meets
+    near_copies,        # I.3.3 · Bands: compare only what meets
+    without_copies,     # I.3.3 · Bands: compare only what meets
+    split_addresses,    # I.4 · A split that does not flatter
+    prepare_addresses,  # I.4 · A split that does not flatter
+    GPT2_SPLIT,         # I.5.1 · In fifteen lines
+    merge_pair,         # I.5.1 · In fifteen lines
+    train_bpe,          # I.5.2 · In seconds
+    BPETokenizer,       # I.6 · The tokenizer
+    grow_vocabulary,    # I.8.1 · A row more
 )

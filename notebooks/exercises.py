@@ -1149,3 +1149,364 @@ def _best_by_first_token(best_by_first_token):
                         f"for the first tokens {ids} and the labels {labels} as {name} {found:.4g} is not the best "
                         "share", 1e-6)
     return "no rule that sees nothing but the first token can be right more often on these texts"
+
+
+# Chapter 7
+
+
+@exercise("7.1")
+def _score_count(score_count):
+    def verdict(text, answer):
+        found = call(score_count, {"instruction": "How many words are in this sentence?", "input": text}, answer)
+        expect(found in ("right", "wrong", "form"), f'return "right", "wrong" or "form", not {found!r}')
+        return found
+
+    texts = ["Rain fell all night.", "Snow!", "After  the rain\nthey went out.  ", "It doesn't matter.",
+             "a b " * 6 + "c"]
+    for text in texts:
+        right, here = len(text.split()), f"the input {text!r} has"
+        found = [number for number in range(90) if verdict(text, str(number)) == "right"]
+        expect(found, f"{here} some number of words, but no number from 0 to 89 in digits is right for you")
+        expect(len(found) == 1, f"{here} one number of words, but for you {found[0]} and "
+                               f"{found[-1]} are both right")
+        mistakes = [
+            (len(text), "those are letters, not words"),
+            (text.count(" "), "between two words is one gap: there is one word more than gaps"),
+            (len(text.split(" ")), "two spaces in a row, or a new line, make no other number of words"),
+            (len("".join(letter if letter.isalnum() else " " for letter in text).split()),
+             "a word may have an apostrophe inside"),
+        ]
+        if found != [right]:
+            explain(float(found[0]), [(float(value), hint) for value, hint in mistakes if value != right],
+                    f"{here} not {found[0]} words")
+    more = "what says more than a number is not in the asked form"
+    both = "spaces and a full stop, both at once, do not count"
+    cases = [
+        (0, "9", "wrong", "another number is wrong, but not in the wrong form"),
+        (0, "100", "wrong", "another number is wrong, but not in the wrong form"),
+        (0, "four", "right", "the number may be written out"), (4, "13", "right", "13 has to be in digits"),
+        ("a b " * 6, "twelve", "right", "the number may be written out, up to twelve"),
+        (1, "one", "right", "one word is the number one"),
+        (0, "eleven", "wrong", "another number is wrong, written out as well"),
+        (0, "  4\n", "right", "spaces and new lines around an answer do not count"),
+        (0, "4.", "right", "a final full stop does not count"),
+        (0, "four.", "right", "a final full stop does not count"),
+        (0, "FOUR", "right", "capital letters do not count"), (0, " Four. ", "right", both), (0, " 7. ", "wrong", both),
+        (0, "", "form", "no answer at all is not in the asked form"),
+        (0, ".", "form", "a full stop alone is not in the asked form"),
+        (0, "4 words", "form", more), (0, "four words", "form", more), (0, "There are 4.", "form", more),
+        (0, "Sure! The answer is four.", "form", more), (0, "3 or 4", "form", more), (0, "4 4", "form", more),
+        (0, "many", "form", "a word that is no number is not in the asked form"),
+    ]
+    for text, answer, right, hint in cases:
+        text = text if isinstance(text, str) else texts[text]
+        found = verdict(text, answer)
+        expect(found == right, f"for a sentence of {len(text.split())} words your verdict on {answer!r} is "
+                               f'"{found}": {hint}')
+    expect(verdict(texts[0], "fourteen") != "right", "fourteen only begins like the right number, and is none")
+    return "a number in any dress is right or wrong, and anything else is not what was asked for"
+
+
+@exercise("7.2")
+def _learned_share(learned_share):
+    hint = "return two things: a list with one number per row, and a share"
+    for seed, ignored in enumerate([-100, -100, 7, -1]):
+        torch.manual_seed(seed)
+        targets = torch.randint(0, 9, (4, 7 + seed))
+        targets[:, -1] = 50256
+        targets = targets.where(targets != ignored, 8)
+        for row, (start, stop) in enumerate([(3, 7 + seed), (0, 4), (0, 0), (2, 5)]):
+            targets[row, :start] = targets[row, stop:] = ignored
+        learned = targets != ignored
+        found = call(learned_share, targets.clone(), *[ignored][: ignored != -100])
+        expect(isinstance(found, (tuple, list)) and len(found) == 2, hint)
+        try:
+            counts = torch.tensor([float(number) for number in found[0]])
+        except (TypeError, ValueError, RuntimeError):
+            raise WrongError("first the list, one number per row, then the share") from None
+        share = as_number(found[1], "the second value is one number, the share of the whole batch")
+        right = learned.sum(dim=1)
+        mistakes = [
+            ((~learned).sum(dim=1), "those are the places that are left out"),
+            (learned.sum(dim=0), "those are the columns' numbers; each row is one example"),
+            ((targets > 0).sum(dim=1), "a token may have the number 0"),
+            ((learned & (targets != 50256)).sum(dim=1), "an answer's end is learned, too: it is a token like others"),
+            (right[right > 0], "a row of which nothing is learned is a row with the number 0"),
+            ((targets != -100).sum(dim=1), "ignore_index may be another number than −100"),
+            (right / targets.shape[1], "those are shares of the rows; wanted is how many tokens"),
+            (right - 1, "the first learned token counts as well"),
+        ]
+        if not near(counts, right):
+            row = next((row for row in range(4) if not near(counts[row : row + 1], right[row : row + 1])), 0)
+            explain(counts, mistakes,
+                    f"there are 4 rows, and your list has {len(counts)} numbers" if len(counts) != 4 else
+                    f"in the row {targets[row].tolist()} not {counts[row]:.4g} are learned")
+        all_learned, places = learned.sum().item(), targets.numel()
+        shares = [
+            (100 * all_learned / places, "that is in percent; return a share between 0 and 1"),
+            (1 - all_learned / places, "the second value is the share that is left out"),
+            (all_learned, "the second value is how many are learned in all; wanted is their share"),
+            (all_learned / (places - all_learned), "the second value compares learned places with the others; wanted "
+                                                   "is the share of all places"),
+            (all_learned / len(targets), "the second value is the mean number per row; wanted is a share of places"),
+            (all_learned / places / len(targets), "the second value was divided by the number of rows once too often"),
+            (all_learned / targets.shape[1], "the second value is divided by the places of one row; there are more"),
+            (all_learned / learned[right > 0].numel(), "a row of which nothing is learned has places, too"),
+        ]
+        if not near(share, all_learned / places, 1e-6):
+            explain(share, shares, f"the rows are right, but {all_learned} of {places} places is not {share:.4g}", 1e-6)
+    return "each row's learned tokens, and their share of all places, fillers and requests included"
+
+
+@exercise("7.3")
+def _count_filler(count_filler):
+    cases = [([7, 2, 3, 9, 4, 5, 6, 1], 3), ([5, 12, 2, 4, 9, 1, 6, 10], 4), ([6, 1, 11], 8), ([4, 9, 2], 1),
+             ([3, 3], 2), ([20, 1, 1, 1, 2], 2)]
+    for lengths, size in cases:
+        def cut(lengths, size=size):
+            return [lengths[at : at + size] for at in range(0, len(lengths), size)]
+
+        def filler(batches):
+            return sum(max(batch) - length for batch in batches for length in batch)
+
+        kept, batches = list(lengths), cut(lengths)
+        right, full = filler(batches), [batch for batch in batches if len(batch) == size]
+        found = as_number(call(count_filler, lengths, size), "return a whole number of places", whole=True)
+        expect(lengths == kept, "the lengths that were handed over have changed: work on a copy")
+        places = sum(max(batch) * len(batch) for batch in batches)
+        mistakes = [
+            (filler(cut(sorted(lengths))), "the batches are cut from the lengths as they stand, not sorted"),
+            (filler([lengths]), "each batch is as wide as the longest of its own examples"),
+            (filler(full), "the last batch counts, also if it is smaller"),
+            (right + (size - len(batches[-1])) * max(batches[-1]), "the last batch may have fewer rows: those that are "
+                                                                   "not there hold no filler"),
+            (places, "those are all places; how many of them hold no token?"),
+            (sum(lengths), "those are the tokens; wanted are the other places"),
+            (right + len(lengths), "no place is added for an end token: a batch is as wide as its longest example"),
+            (sum(max(batch) - min(batch) for batch in batches), "every example shorter than the longest is filled up, "
+                                                                "not only the shortest"),
+            (filler(cut(lengths, -(-len(lengths) // size))), "batch_size is how many examples a batch has, not how "
+                                                             "many batches there are"),
+            (filler(batches[:1]), "that is the first batch alone"),
+            (-right, "the longest minus the length, not the other way round"),
+        ]
+        if found != right:
+            explain(float(found), [(float(value), hint) for value, hint in mistakes if value != right],
+                    f"for the lengths {lengths} in batches of {size}, {found} is too "
+                    f"{'few' if found < right else 'many'}")
+    return "each row is filled up to the longest of its own batch"
+
+
+@exercise("7.4")
+def _loss_by_example(loss_by_example):
+    hint = "return one number: the mean over the examples"
+    for rows, ignored in [(3, -100), (4, -100), (5, 4)]:
+        torch.manual_seed(rows - 2)
+        logits, targets = 2 * torch.randn(rows, 8, 6), torch.randint(0, 6, (rows, 8))
+        targets = targets.where(targets != ignored, 5)
+        for row, (start, stop) in enumerate([(5, 6), (0, 8), (2, 4), (7, 8), (3, 8)][:rows]):
+            targets[row, :start] = targets[row, stop:] = ignored
+        kept, learned = logits.clone(), targets != ignored
+        found = as_number(call(loss_by_example, logits, targets, *[ignored][: ignored != -100]), hint)
+
+        def losses(scores, targets=targets):
+            log_p = torch.log_softmax(scores, dim=-1)
+            return -log_p.gather(-1, targets.where(targets != -100, 0)[..., None])[..., 0]
+
+        every, counts = losses(kept), learned.sum(dim=1)
+        sums = (every * learned).sum(dim=1)
+        right = (sums / counts).mean().item()
+        blind = losses(kept, targets.where(learned, 0))  # what is left out counts as token 0
+        again = (losses(torch.softmax(kept, dim=-1)) * learned).sum(dim=1)
+        mistakes = [
+            (sums.sum() / counts.sum(), "that is the mean over the tokens, in which a long answer weighs more"),
+            (sums.sum() / targets.numel(), "places that are left out count neither in the sum nor in what it is "
+                                           "divided by"),
+            (sums.mean(), "those are the examples' sums; each example has a mean"),
+            ((sums / counts).sum(), "that is the sum over the examples; wanted is their mean"),
+            (sums.sum(), "that is the sum over all tokens"),
+            (-right, "a loss is above zero: where is the minus?"),
+            (math.exp(right), "that is a perplexity; wanted is the loss itself"),
+            (right / math.log(2), "those are bits; the course's losses are in natural logarithms"),
+            ((again / counts).mean(), "the logits went through a softmax once too often"),
+            (blind.mean(), "what is left out must not count, not even as a token 0"),
+            (every.mean(), "ignore_index may be another number than −100"),
+            ((sums / counts).median(), "that is the median of the examples"),
+            ((sums / counts)[0], "that is the first example alone"),
+            ((sums / counts)[-1], "that is the last example alone"),
+        ]
+        if not near(found, right):
+            expect(not math.isnan(found), "that is not a number: was something divided by zero?")
+            explain(found, mistakes, f"for {counts.tolist()} learned tokens in {rows} examples {found:.4f} is "
+                                     "not the mean of the examples' means")
+        expect(near(logits, kept), "right, but the logits that were handed over have changed: work on a copy")
+    return "a short answer weighs as much as a long one"
+
+
+# Appendix E
+
+
+@exercise("E.1")
+def _rank_for(rank_for):
+    cases = [([10.0, 6.0, 5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0, 0.5], (14, 12), (0.49, 0.9, 0.7, 0.999)),
+             ([4.0, 4.0, 4.0], (9, 3), (0.3, 0.6, 0.9, 1.0)), ([9.0, 0.0, 0.0, 0.0, 0.0], (5, 6), (0.5, 0.9999))]
+    for values, (rows, columns), shares in cases:
+        torch.manual_seed(len(values))
+        left, right = (torch.linalg.qr(torch.randn(size, len(values)))[0] for size in (rows, columns))
+        change = (left * torch.tensor(values)) @ right.T
+        for share in shares:
+            def first(worth, share=share):
+                kept = [sum(worth[:rank]) / sum(worth) for rank in range(len(worth) + 1)]
+                return next(rank for rank, held in enumerate(kept) if held >= share - 1e-6)
+
+            by_squares = first([value**2 for value in values])
+            found = as_number(call(rank_for, change.clone(), share), "return a whole number, a rank", whole=True)
+            mistakes = [
+                (by_squares - 1, "that rank holds less than the share"),
+                (first(values), "count the squares of the singular values, not the values themselves"),
+                (first([value**4 for value in values]), "squared twice?"),
+                (first([0.0] * (min(rows, columns) - len(values)) + sorted(value**2 for value in values)),
+                 "the largest singular values come first"),
+                (len(values), "that holds the share, but so does a smaller rank"),
+                (min(rows, columns), "that is the highest rank that such a matrix can have"),
+                (by_squares + 1, "one less would do"),
+            ]
+            if found != by_squares:
+                explain(float(found), [(float(value), hint) for value, hint in mistakes if value != by_squares],
+                        f"for singular values {values} and the share {share}, {found} is not the smallest rank", 0.5)
+    return "so much rank holds the share, and one less does not"
+
+
+@exercise("E.2")
+def _llama_lora_parameters(llama_lora_parameters):
+    toy = {**course.SMOLLM2_CONFIG_135M, "vocab_size": 50, "emb_dim": 24, "n_heads": 6, "n_kv_heads": 2, "n_layers": 3,
+           "hidden_dim": 40}
+    every = ("W_query", "W_key", "W_value", "out_proj", "gate", "up", "down")
+    for cfg, rank, layers in [(toy, 1, every), (toy, 4, every), (toy, 4, ("W_query", "W_value")), (toy, 2, ("down",)),
+                              ({**toy, "n_kv_heads": 6}, 3, ("W_key", "gate")), (course.SMOLLM2_CONFIG_135M, 8, every)]:
+        width, hidden, blocks = cfg["emb_dim"], cfg["hidden_dim"], cfg["n_layers"]
+        narrow = width // cfg["n_heads"] * cfg["n_kv_heads"]
+        sizes = {"W_query": (width, width), "W_key": (width, narrow), "W_value": (width, narrow),
+                 "out_proj": (width, width), "gate": (width, hidden), "up": (width, hidden), "down": (hidden, width)}
+        right = blocks * rank * sum(sum(sizes[name]) for name in layers)
+        arguments = () if layers == every else (layers,)
+        found = as_number(call(llama_lora_parameters, dict(cfg), rank, *arguments), "return a whole number", whole=True)
+        alike = {**sizes, "W_key": (width, width), "W_value": (width, width)}
+        mistakes = [
+            (right // blocks, "how many blocks are there?"),
+            (right // rank, "each layer has rank columns in A and rank rows in B"),
+            (right * rank, "the rank counts once in A and once in B, not twice in both"),
+            (blocks * sum(sizes[name][0] * sizes[name][1] for name in layers), "that is what is frozen"),
+            (blocks * rank * sum(sum(alike[name]) for name in layers), "keys and values have fewer heads than queries"),
+            (blocks * rank * sum(sizes[name][0] for name in layers), "that is A alone"),
+            (blocks * rank * sum(sizes[name][1] for name in layers), "that is B alone"),
+            (blocks * rank * sum(map(sum, sizes.values())), "only the layers of the given names have LoRA"),
+            (right + rank * (width + cfg["vocab_size"]), "the output head is not among the layers"),
+        ]
+        if found != right:
+            explain(float(found), [(float(value), hint) for value, hint in mistakes if value != right],
+                    f"for rank {rank} beside {', '.join(layers)}, {found:,} is not what LoRA adds", 0.5)
+    return "as many as LoRA adds, without a model"
+
+
+@exercise("E.3")
+def _both_at_once(both_at_once):
+    def draw(rank, scale, width_in, width_out):
+        return torch.randn(width_in, rank), torch.randn(rank, width_out), scale
+
+    for (rank, other_rank), (scale, other_scale) in [((2, 3), (2.0, 0.5)), ((1, 1), (1.0, 4.0)), ((3, 2), (3.0, 3.0))]:
+        torch.manual_seed(rank)
+        first, second = draw(rank, scale, 6, 5), draw(other_rank, other_scale, 6, 5)
+        found = call(both_at_once, first, second)
+        expect(isinstance(found, (tuple, list)) and len(found) == 2, "return two matrices, A and B")
+        a, b = found
+        expect(all(isinstance(part, torch.Tensor) and part.ndim == 2 for part in found),
+               "return two matrices, A and B, as tensors")
+        expect(len(a) == 6 and b.shape[1] == 5, "A has a row for each input and B a column for each output; "
+               f"yours are {tuple(a.shape)} and {tuple(b.shape)}")
+        expect(a.shape[1] == len(b), f"A's {a.shape[1]} columns must meet as many rows of B, yours has {len(b)}")
+        (a1, b1, s1), (a2, b2, s2) = first, second
+        right = s1 * a1 @ b1 + s2 * a2 @ b2
+        mistakes = [
+            (a1 @ b1 + a2 @ b2, "where are the scales?"),
+            (s1**2 * a1 @ b1 + s2**2 * a2 @ b2, "a scale that is worked into A and into B counts twice"),
+            (s1 * (a1 @ b1 + a2 @ b2), "each adapter has a scale of its own"),
+            (s2 * a1 @ b1 + s1 * a2 @ b2, "the scales are exchanged"),
+            (s1 * a1 @ b1, "where is the second adapter?"), (s2 * a2 @ b2, "where is the first adapter?"),
+        ]
+        if rank == other_rank:
+            mistakes += [((a1 + a2) @ (s1 * b1 + s2 * b2), "added up, A and B also multiply each with the other's")]
+        product = a @ b
+        if not near(product, right, 1e-4):
+            explain(product, [(value, hint) for value, hint in mistakes if not near(value, right, 1e-4)],
+                    "x A B is not the sum of what the two do")
+        expect(a.shape[1] == rank + other_rank, f"the changes add up, but the rank is {a.shape[1]} and not "
+               f"{rank} + {other_rank}")
+    return "side by side in A, one below the other in B"
+
+
+# Appendix I
+
+
+@exercise("I.1")
+def _chance_to_meet(chance_to_meet):
+    for share, bands, rows in ((0.3, 3, 2), (0.5, 2, 1), (0.3, 64, 2), (0.5, 9, 4), (0.8, 16, 8), (0, 4, 2), (1, 4, 2)):
+        found = as_number(call(chance_to_meet, share, bands, rows), "return one number, a probability")
+        band = share**rows
+        right = 1 - (1 - band) ** bands
+        mistakes = [
+            (band, "that is the chance in one band; there are several"),
+            ((1 - band) ** bands, "that is the probability that they do not meet in any band"),
+            (bands * band, "that adds up the bands, and with many of them it exceeds 1: pairs may meet in two"),
+            (band**bands, "that is the probability that they agree in all bands; one is enough"),
+            (1 - (1 - share) ** bands, "in a band all rows must agree, not one"),
+            (1 - (1 - share) ** (bands * rows), "that is the probability that any row agrees; in a band all must"),
+            (1 - (1 - share) ** rows, "that is the probability that one of a band's rows agrees; all must"),
+            (1 - (1 - share**bands) ** rows, "have bands and rows changed places?"),
+            (1 - share**rows, "that is the probability that one band differs"),
+            (100 * right, "that is in percent; return a number between 0 and 1"),
+        ]
+        if not near(found, right, 1e-6):
+            explain(found, [(value, hint) for value, hint in mistakes if not near(value, right, 1e-6)],
+                    f"for a share of {share}, {bands} bands and {rows} rows {found:.4g} is not the probability", 1e-6)
+    return "alike pairs meet almost surely, others hardly ever, and where it turns is for bands and rows to say"
+
+
+@exercise("I.2")
+def _with_fewer(with_fewer):
+    hot = [(111, 116), (104, 256)]
+    other = [(104, 101), (116, 256), (111, 257), (258, 114), (32, 259), (256, 114), (260, 261)]
+    cases = [([259, 262, 65, 257, 260], other, 259), ([257, 101], hot, 257), ([257, 101], hot, 258),
+             ([257, 256, 104], hot, 256), ([], hot, 256), ([260, 259, 262], other, 258), ([261, 258, 262], other, 257)]
+    for ids, merges, size in cases:
+        found = call(with_fewer, list(ids), list(merges), size)
+        found = found.tolist() if isinstance(found, torch.Tensor) else found
+        expect(isinstance(found, (list, tuple)), f"return a list of ids, not {kind(found)}")
+        found, right = list(found), _taken_apart(ids, merges, size)
+        once = [part for number in ids for part in (merges[number - 256] if number >= size else (number,))]
+        mistakes = [
+            (list(ids), "the ids are still the same, and some are too large for the smaller vocabulary"),
+            (once, "taken apart once; a part may be too new as well"),
+            (_taken_apart(ids, merges, 256), "those are bytes: tokens that the smaller vocabulary has stay whole"),
+            (_taken_apart(ids, merges, size + 1), "one token too many: ids count from 0, and the last one is below "
+                                                  "the size"),
+            (_taken_apart(ids, merges, max(256, size - 1)), "one token too few: its id is below the size, so it stays"),
+            (_taken_apart(ids, [pair[::-1] for pair in merges], size), "the parts stand in the wrong order"),
+            ([number for number in ids if number < size], "text is lost: a token that is too new has parts that "
+                                                          "are not"),
+        ]
+        if found != right:
+            for wrong, hint in mistakes:
+                if found == wrong:
+                    raise WrongError(hint)
+            expect(all(isinstance(number, int) for number in found), "return a list of ids, which are whole numbers")
+            expect(all(number < size for number in found), f"for a vocabulary of {size} an id of {max(found)} is left")
+            raise WrongError(f"for {ids} and a vocabulary of {size}, {found} is another text or another way to cut it")
+    return "what the later merges joined is apart again, and nothing else"
+
+
+def _taken_apart(ids, merges, size):
+    if all(number < size for number in ids):
+        return list(ids)
+    return _taken_apart([part for number in ids for part in (merges[number - 256] if number >= size else (number,))],
+                        merges, size)

@@ -15,7 +15,8 @@ One colour for one thing, in every notebook:
 - probability of a next token: sky blue
 - loss, and the targets that it compares with: red; gradient: red, too, since it is the loss's, and dashed
 - several heads: the first in a light tint, the next in darker ones
-- masked: a blank cell
+- masked, and a target that is not learned: a blank cell; filler that makes the rows of a batch equally long: hatched
+- template: grey, as tokens are; the request in it: blue; the answer: red, since it is the target
 - ham: yellow, with a dark edge; spam: indigo, the only colour that is not Okabe and Ito's
 - chosen, new, spoken of: black
 
@@ -24,8 +25,9 @@ What is none of these, such as the lines of a comparison, takes the colours in t
 Pictures of how something works are in `mechanisms.py` (vectors, matrices, attention), `text_mechanisms.py` (tokens),
 `modern_mechanisms.py` (speed, the cache, rotary positions, what heads do), `processes.py` (what happens step by step)
 `training_pictures.py` (gradients, steps downhill, what training costs), `classification_pictures.py` (from a model of
-language to a classifier) and `verdict_pictures.py` (how good verdicts are); those that respond to the reader are in
-`interactive.py`.
+language to a classifier), `verdict_pictures.py` (how good verdicts are), `instruction_pictures.py` (following
+instructions), `adapter_pictures.py` (LoRA) and `tokenizer_pictures.py` (a text, its copies and its vocabulary); those
+that respond to the reader are in `interactive.py`.
 """
 
 import io

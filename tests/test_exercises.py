@@ -937,6 +937,234 @@ def best_by_loop(ids, labels):
     return sum(max(group.count(0), group.count(1)) for group in groups.values()) / len(ids)
 
 
+# 7.1
+
+COUNTS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+
+
+def score_count(example, answer, count=lambda text: len(text.split()), numbers=COUNTS, search=re.fullmatch,
+                tidy=lambda text: re.sub(r"\.$", "", text.strip())):
+    found, right = tidy(answer).lower(), count(example["input"])
+    if found in numbers:
+        return "right" if numbers.index(found) + 1 == right else "wrong"
+    number = search(r"\d+", found)
+    return ("right" if int(number[0]) == right else "wrong") if number else "form"
+
+
+def score_by_asking(example, answer):
+    answer = answer.strip().removesuffix(".").lower()
+    answer = {word: str(number) for number, word in enumerate(COUNTS, start=1)}.get(answer, answer)
+    return "form" if not answer.isdecimal() else "right" if answer == str(len(example["input"].split())) else "wrong"
+
+
+def score_inside(example, answer):
+    right = len(example["input"].split())
+    inside = [str(right), *COUNTS[right - 1 : right]]
+    return "right" if any(part in answer.lower() for part in inside) else score_by_asking(example, answer)
+
+
+def score_without_words_that_are_wrong(example, answer):
+    right = len(example["input"].split())
+    tidy = answer.strip().removesuffix(".").lower()
+    if tidy in (str(right), *COUNTS[right - 1 : right]):
+        return "right"
+    return "wrong" if tidy.isdecimal() else "form"
+
+
+def score_by_beginning(example, answer):
+    right = len(example["input"].split())
+    return "right" if answer == "four" + "teen" and right == 4 else score_by_asking(example, answer)
+
+
+# 7.2
+
+
+def learned_share(targets, ignore_index=-100, count=lambda kept: kept.sum(dim=1).tolist(),
+                  share=lambda kept: kept.double().mean().item(), keep=torch.ne):
+    kept = keep(targets, ignore_index)
+    return count(kept), share(kept)
+
+
+def learned_by_loop(targets, ignore_index=-100):
+    counts = []
+    for row in targets:
+        counts.append(0)
+        for target in row:
+            counts[-1] += int(target != ignore_index)
+    return [counts, np.float64(sum(counts) / targets.numel())]
+
+
+def change_learned(**changes):
+    return partial(learned_share, **changes)
+
+
+# 7.3
+
+
+def count_filler(lengths, batch_size, count=lambda batch: max(batch) * len(batch) - sum(batch)):
+    return sum(count(lengths[start : start + batch_size]) for start in range(0, len(lengths), batch_size))
+
+
+def filler_by_collating(lengths, batch_size):
+    ids = [[1] * length for length in lengths]
+    inputs = [course.custom_collate_fn(ids[start : start + batch_size], pad_token_id=0)[0]
+              for start in range(0, len(ids), batch_size)]
+    return sum((rows == 0).sum() for rows in inputs)
+
+
+def change_filler(count):
+    return partial(count_filler, count=count)
+
+
+def filler_sorted_in_place(lengths, batch_size):
+    lengths.sort()
+    return count_filler(lengths, batch_size)
+
+
+# 7.4
+
+
+def loss_by_example(logits, targets, ignore_index=-100):
+    losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=ignore_index,
+                                               reduction="none")
+    learned = targets != ignore_index
+    return (losses.sum(dim=1) / learned.sum(dim=1)).mean()
+
+
+def loss_one_by_one(logits, targets, ignore_index=-100):
+    rows = [torch.nn.functional.cross_entropy(row, target, ignore_index=ignore_index).item()
+            for row, target in zip(logits, targets, strict=True)]
+    return sum(rows) / len(rows)
+
+
+def change_loss(change):
+    """Return an attempt that combines the tokens' losses (0 where left out) and how many are learned of each row."""
+    def attempt(logits, targets, ignore_index=-100):
+        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=ignore_index,
+                                                   reduction="none")
+        return change(losses, (targets != ignore_index).sum(dim=1))
+    return attempt
+
+
+def loss_of_probabilities(logits, targets, ignore_index=-100):
+    return loss_by_example(torch.softmax(logits, dim=-1), targets, ignore_index)
+
+
+def loss_with_zeros(logits, targets, ignore_index=-100):
+    log_p = torch.log_softmax(logits, dim=-1)
+    return -log_p.gather(-1, targets.where(targets != ignore_index, 0)[..., None]).mean()
+
+
+def loss_that_scales(logits, targets, ignore_index=-100):
+    loss = loss_by_example(logits, targets, ignore_index)
+    logits *= 2
+    return loss
+
+
+# E.1
+
+
+def rank_for(change, share, worth=lambda values: values.square(), more=0):
+    held = worth(torch.linalg.svdvals(change.double())).cumsum(dim=0)
+    return int((held < (share - 1e-9) * held[-1]).sum()) + 1 + more
+
+
+def rank_by_trying(change, share):
+    left, values, right = np.linalg.svd(change.numpy(), full_matrices=False)
+    for rank in range(1, len(values) + 1):
+        kept = (left[:, :rank] * values[:rank]) @ right[:rank]
+        if (kept**2).sum() >= (share - 1e-6) * (change.numpy() ** 2).sum():
+            return np.int64(rank)
+
+
+# E.2
+
+
+def lora_parameters(cfg, rank, layers=("W_query", "W_key", "W_value", "out_proj", "gate", "up", "down"),
+                    size=lambda i, o, rank: rank * (i + o), heads=None):
+    d, h = cfg["emb_dim"], cfg["hidden_dim"]
+    kv = d // cfg["n_heads"] * (heads or cfg["n_kv_heads"])
+    sizes = {"W_query": (d, d), "W_key": (d, kv), "W_value": (d, kv), "out_proj": (d, d), "gate": (d, h), "up": (d, h),
+             "down": (h, d)}
+    return cfg["n_layers"] * sum(size(*sizes[name], rank) for name in layers)
+
+
+def lora_parameters_by_building(cfg, rank, layers=None):
+    with torch.device("meta"):
+        model = learner.LlamaModel(cfg)
+    learner.replace_linear_with_lora(model, rank, alpha=1, layers=layers)
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def change_lora(size):
+    return lambda cfg, rank, *layers: lora_parameters(cfg, rank, *layers, size=size)
+
+
+# E.3
+
+
+def both_at_once(first, second, scales=lambda s1, s2: (s1, s2), in_a=False):
+    (a1, b1, s1), (a2, b2, s2) = first, second
+    s1, s2 = scales(s1, s2)
+    a = torch.cat([a1 * s1, a2 * s2] if in_a else [a1, a2], dim=1)
+    return a, torch.cat([b1, b2] if in_a and in_a != "both" else [s1 * b1, s2 * b2])
+
+
+def both_by_numpy(first, second):
+    (a1, b1, s1), (a2, b2, s2) = first, second
+    return [torch.from_numpy(np.hstack([a1, a2])), torch.from_numpy(np.vstack([s1 * b1, s2 * b2]))]
+
+
+def both_added(first, second):
+    (a1, b1, s1), (a2, b2, s2) = first, second
+    return both_at_once(first, second) if a1.shape != a2.shape else (a1 + a2, s1 * b1 + s2 * b2)
+
+
+def both_of_full_rank(first, second):
+    (a1, b1, s1), (a2, b2, s2) = first, second
+    return torch.eye(len(a1)), s1 * a1 @ b1 + s2 * a2 @ b2
+
+
+# I.1
+
+
+def chance_to_meet(share, bands, rows):
+    return 1 - (1 - share**rows) ** bands
+
+
+def chance_by_bands(share, bands, rows):
+    apart = 1.0
+    for _ in range(bands):
+        apart *= 1 - math.prod([share] * rows)
+    return np.float64(1 - apart)
+
+
+def change_chance(formula):
+    return lambda share, bands, rows: formula(share, bands, rows)
+
+
+# I.2
+
+
+def with_fewer(ids, merges, vocab_size):
+    if not ids:
+        return []
+    first, *rest = ids
+    own = [first] if first < vocab_size else with_fewer(list(merges[first - 256]), merges, vocab_size)
+    return own + with_fewer(rest, merges, vocab_size)
+
+
+def with_fewer_from_the_last(ids, merges, vocab_size):
+    ids = list(ids)
+    for number in range(255 + len(merges), vocab_size - 1, -1):
+        ids = [part for old in ids for part in (merges[number - 256] if old == number else (old,))]
+    return torch.tensor(ids, dtype=torch.int64)
+
+
+def with_fewer_once(ids, merges, vocab_size):
+    return [part for old in ids for part in (merges[old - 256] if old >= vocab_size else (old,))]
+
+
 RIGHT = [
     ("1.1", choices), ("1.1", choices_by_logarithms),
     ("1.2", gap_fillers), ("1.2", gap_fillers_in_a_dict),
@@ -977,6 +1205,15 @@ RIGHT = [
     ("6.2", bytes_to_train), ("6.2", bytes_by_element_size),
     ("6.2", change_bytes(lambda n, m: torch.tensor(4 * n + 12 * m))),
     ("6.3", best_by_first_token), ("6.3", best_with_torch),
+    ("7.1", score_count), ("7.1", score_by_asking),
+    ("7.2", learned_share), ("7.2", learned_by_loop), ("7.2", change_learned(count=lambda kept: kept.sum(dim=1))),
+    ("7.3", count_filler), ("7.3", filler_by_collating),
+    ("7.4", loss_by_example), ("7.4", loss_one_by_one),
+    ("E.1", rank_for), ("E.1", rank_by_trying),
+    ("E.2", lora_parameters), ("E.2", lora_parameters_by_building),
+    ("E.3", both_at_once), ("E.3", both_by_numpy), ("E.3", partial(both_at_once, in_a=True)),
+    ("I.1", chance_to_meet), ("I.1", chance_by_bands),
+    ("I.2", with_fewer), ("I.2", with_fewer_from_the_last),
 ]
 WRONG = [
     ("1.1", "that is the mean of the probabilities", partial(choices, invert=lambda mean: mean)),
@@ -1351,6 +1588,142 @@ WRONG = [
     ("6.3", "come again later", best_of_runs), ("6.3", "turn them into ints", best_by_loop),
     ("6.3", "is not the best", change_best(lambda counts, n: 0.99)),
     ("6.3", "a share", change_best(lambda counts, n: {"share": 1})),
+    ("7.1", "those are letters", partial(score_count, count=len)),
+    ("7.1", "one word more than gaps", partial(score_count, count=lambda text: text.count(" "))),
+    ("7.1", "two spaces in a row", partial(score_count, count=lambda text: len(text.split(" ")))),
+    ("7.1", "two spaces in a row", partial(score_count, count=lambda text: text.count(" ") + 1)),
+    ("7.1", "apostrophe", partial(score_count, count=lambda text: len(re.findall(r"\w+", text)))),
+    ("7.1", "not 5 words", partial(score_count, count=lambda text: len(text.split()) + 1)),
+    ("7.1", "return \"right\", \"wrong\" or \"form\", not True", lambda example, answer: True),
+    ("7.1", "no number from 0 to 89", lambda example, answer: "form"),
+    ("7.1", "both right", lambda example, answer: "right"),
+    ("7.1", "another number is wrong, but", lambda *case: {"wrong": "form"}.get(score_by_asking(*case), "right")),
+    ("7.1", "may be written out:?", partial(score_count, numbers=[])),
+    ("7.1", "up to twelve", partial(score_count, numbers=COUNTS[:10])),
+    ("7.1", "written out as well", score_without_words_that_are_wrong),
+    ("7.1", "new lines around", partial(score_count, tidy=lambda text: text.removesuffix("."))),
+    ("7.1", "final full stop does not", partial(score_count, tidy=str.strip)),
+    ("7.1", "capital letters", partial(score_count, tidy=lambda text: re.sub("[A-Z]", "#", text.strip(" .\n")))),
+    ("7.1", "both at once", partial(score_count, tidy=lambda text: text.removesuffix(".").strip())),
+    ("7.1", "no answer at all", lambda example, answer: score_by_asking(example, answer) if answer else "wrong"),
+    ("7.1", "stop alone", lambda example, answer: score_by_asking(example, answer) if answer != "." else "wrong"),
+    ("7.1", "more than a number", partial(score_count, search=re.match)),
+    ("7.1", "more than a number", partial(score_count, search=re.search)),
+    ("7.1", "4 and 84 are both right", score_inside),
+    ("7.1", "word that is no number", lambda *case: "wrong" if case[1] == "many" else score_by_asking(*case)),
+    ("7.1", "fourteen only begins", score_by_beginning),
+    ("7.2", "left out$", change_learned(keep=torch.eq)),
+    ("7.2", "columns' numbers", change_learned(count=lambda kept: kept.sum(dim=0))),
+    ("7.2", "may have the number 0", change_learned(keep=lambda targets, _: targets > 0)),
+    ("7.2", "an answer's end", change_learned(keep=lambda targets, ignored: (targets != ignored) & (targets != 50256))),
+    ("7.2", "row with the number 0", change_learned(count=lambda kept: [n for n in kept.sum(dim=1).tolist() if n])),
+    ("7.2", "another number than", change_learned(keep=lambda targets, _: targets != -100)),
+    ("7.2", "shares of the rows", change_learned(count=lambda kept: kept.double().mean(dim=1))),
+    ("7.2", "first learned token", change_learned(count=lambda kept: kept.sum(dim=1) - 1)),
+    ("7.2", "your list has 3 numbers", change_learned(count=lambda kept: [1, 2, 3])),
+    ("7.2", "are learned$", change_learned(count=lambda kept: kept.sum(dim=1) + 1)),
+    ("7.2", "return two things", lambda targets, ignore_index=-100: (targets != ignore_index).double().mean()),
+    ("7.2", "return two things", lambda targets, ignore_index=-100: [1, 2, 3]),
+    ("7.2", "first the list", lambda *case: learned_share(*case)[::-1]),
+    ("7.2", "second value is one number", change_learned(share=lambda kept: kept.double().mean(dim=1))),
+    ("7.2", "in percent", change_learned(share=lambda kept: 100 * kept.double().mean())),
+    ("7.2", "share that is left out", change_learned(share=lambda kept: 1 - kept.double().mean())),
+    ("7.2", "how many are learned", change_learned(share=torch.sum)),
+    ("7.2", "compares learned places", change_learned(share=lambda kept: kept.sum() / (~kept).sum())),
+    ("7.2", "mean number per row", change_learned(share=lambda kept: kept.sum() / len(kept))),
+    ("7.2", "once too often", change_learned(share=lambda kept: kept.double().mean() / len(kept))),
+    ("7.2", "places of one row", change_learned(share=lambda kept: kept.sum() / kept.shape[1])),
+    ("7.2", "has places, too", change_learned(share=lambda kept: kept[kept.any(dim=1)].double().mean())),
+    ("7.2", "places is not 0.5", change_learned(share=lambda kept: 0.5)),
+    ("7.3", "not sorted", lambda lengths, size: count_filler(sorted(lengths), size)),
+    ("7.3", "have changed", filler_sorted_in_place),
+    ("7.3", "of its own examples", lambda lengths, size: len(lengths) * max(lengths) - sum(lengths)),
+    ("7.3", "also if it is smaller", lambda lengths, size: count_filler(lengths[: len(lengths) // size * size], size)),
+    ("7.3", "hold no filler", lambda lengths, size: change_filler(
+        lambda batch: max(batch) * size - sum(batch))(lengths, size)),
+    ("7.3", "those are all places", change_filler(lambda batch: max(batch) * len(batch))),
+    ("7.3", "those are the tokens", change_filler(sum)),
+    ("7.3", "end token", change_filler(lambda batch: sum(max(batch) + 1 - length for length in batch))),
+    ("7.3", "not only the shortest", change_filler(lambda batch: max(batch) - min(batch))),
+    ("7.3", "how many batches there are", lambda lengths, size: count_filler(lengths, math.ceil(len(lengths) / size))),
+    ("7.3", "first batch alone", lambda lengths, size: count_filler(lengths[:size], size)),
+    ("7.3", "the other way round", change_filler(lambda batch: sum(batch) - max(batch) * len(batch))),
+    ("7.3", "is too many", lambda *case: count_filler(*case) + 2),
+    ("7.3", "is too few", lambda *case: count_filler(*case) - 1),
+    ("7.3", "whole number of places", lambda *case: count_filler(*case) / 3),
+    ("7.4", "mean over the tokens", change_loss(lambda losses, counts: losses.sum() / counts.sum())),
+    ("7.4", "neither in the sum", change_loss(lambda losses, counts: losses.mean())),
+    ("7.4", "examples' sums", change_loss(lambda losses, counts: losses.sum(dim=1).mean())),
+    ("7.4", "wanted is their mean", change_loss(lambda losses, counts: (losses.sum(dim=1) / counts).sum())),
+    ("7.4", "sum over all tokens", change_loss(lambda losses, counts: losses.sum())),
+    ("7.4", "where is the minus", change_loss(lambda losses, counts: -(losses.sum(dim=1) / counts).mean())),
+    ("7.4", "perplexity", change_loss(lambda losses, counts: (losses.sum(dim=1) / counts).mean().exp())),
+    ("7.4", "those are bits", change_loss(lambda losses, counts: (losses.sum(dim=1) / counts).mean() / math.log(2))),
+    ("7.4", "softmax once too often", loss_of_probabilities), ("7.4", "not even as a token 0", loss_with_zeros),
+    ("7.4", "another number than", lambda logits, targets, ignore_index=-100: loss_by_example(logits, targets)),
+    ("7.4", "median", change_loss(lambda losses, counts: (losses.sum(dim=1) / counts).median())),
+    ("7.4", "first example", change_loss(lambda losses, counts: losses[0].sum() / counts[0])),
+    ("7.4", "last example", change_loss(lambda losses, counts: losses[-1].sum() / counts[-1])),
+    ("7.4", "not a number", change_loss(lambda losses, counts: math.nan)),
+    ("7.4", "is not the mean", change_loss(lambda losses, counts: 0.1)),
+    ("7.4", "one number", change_loss(lambda losses, counts: losses.sum(dim=1) / counts)),
+    ("7.4", "have changed", loss_that_scales),
+    ("E.1", "less than the share", partial(rank_for, more=-1)),
+    ("E.1", "not the values themselves", partial(rank_for, worth=lambda values: values)),
+    ("E.1", "squared twice", partial(rank_for, worth=lambda values: values**4)),
+    ("E.1", "smaller rank", lambda change, share: int(torch.linalg.matrix_rank(change))),
+    ("E.1", "largest singular values come first", partial(rank_for, worth=lambda values: values.flip(0).square())),
+    ("E.1", "highest rank", lambda change, share: min(change.shape)),
+    ("E.1", "one less would do", partial(rank_for, more=1)),
+    ("E.1", "not the smallest rank", lambda change, share: 40),
+    ("E.1", "whole number", lambda change, share: change),
+    ("E.2", "how many blocks", lambda cfg, *rest: lora_parameters({**cfg, "n_layers": 1}, *rest)),
+    ("E.2", "rank columns", change_lora(lambda i, o, rank: i + o)),
+    ("E.2", "not twice in both", change_lora(lambda i, o, rank: rank**2 * (i + o))),
+    ("E.2", "what is frozen", change_lora(lambda i, o, rank: i * o)),
+    ("E.2", "fewer heads", lambda cfg, *rest: lora_parameters(cfg, *rest, heads=cfg["n_heads"])),
+    ("E.2", "A alone", change_lora(lambda i, o, rank: rank * i)),
+    ("E.2", "B alone", change_lora(lambda i, o, rank: rank * o)),
+    ("E.2", "given names", lambda cfg, rank, layers=None: lora_parameters(cfg, rank)),
+    ("E.2", "output head", lambda cfg, rank, *layers: lora_parameters(cfg, rank, *layers) + rank * (
+        cfg["emb_dim"] + cfg["vocab_size"])),
+    ("E.2", "not what LoRA adds", lambda cfg, rank, *layers: lora_parameters(cfg, rank, *layers) + 1),
+    ("E.2", "whole number", lambda cfg, rank, *layers: float(lora_parameters(cfg, rank, *layers))),
+    ("E.3", "where are the scales", partial(both_at_once, scales=lambda s1, s2: (1, 1))),
+    ("E.3", "counts twice", partial(both_at_once, in_a="both")),
+    ("E.3", "scale of its own", partial(both_at_once, scales=lambda s1, s2: (s1, s1))),
+    ("E.3", "exchanged", partial(both_at_once, scales=lambda s1, s2: (s2, s1))),
+    ("E.3", "second adapter", partial(both_at_once, scales=lambda s1, s2: (s1, 0))),
+    ("E.3", "first adapter", partial(both_at_once, scales=lambda s1, s2: (0, s2))),
+    ("E.3", "also multiply", both_added), ("E.3", "the rank is 6", both_of_full_rank),
+    ("E.3", "as many rows of B", lambda first, second: (torch.cat([first[0], second[0]], dim=1), first[1])),
+    ("E.3", "a row for each input", lambda first, second: (first[1], first[0])),
+    ("E.3", "two matrices", lambda first, second: first[0]),
+    ("E.3", "two matrices", lambda first, second: (first[0][0], first[1])),
+    ("E.3", "not the sum", lambda first, second: tuple(2 * part for part in both_at_once(first, second))),
+    ("I.1", "several", change_chance(lambda s, b, r: s**r)),
+    ("I.1", "do not meet", change_chance(lambda s, b, r: (1 - s**r) ** b)),
+    ("I.1", "exceeds 1", change_chance(lambda s, b, r: b * s**r)),
+    ("I.1", "in all bands", change_chance(lambda s, b, r: s ** (r * b))),
+    ("I.1", "all rows must agree", change_chance(lambda s, b, r: 1 - (1 - s) ** b)),
+    ("I.1", "any row agrees", change_chance(lambda s, b, r: 1 - (1 - s) ** (b * r))),
+    ("I.1", "rows agrees; all", change_chance(lambda s, b, r: 1 - (1 - s) ** r)),
+    ("I.1", "changed places", change_chance(lambda s, b, r: 1 - (1 - s**b) ** r)),
+    ("I.1", "one band differs", change_chance(lambda s, b, r: 1 - s**r)),
+    ("I.1", "percent", change_chance(lambda s, b, r: 100 * chance_to_meet(s, b, r))),
+    ("I.1", "is not the probability", change_chance(lambda s, b, r: 0.9)),
+    ("I.1", "return one number", change_chance(lambda *case: [chance_to_meet(*case)])),
+    ("I.2", "still the same", lambda ids, merges, size: ids),
+    ("I.2", "taken apart once", with_fewer_once),
+    ("I.2", "those are bytes", lambda ids, merges, size: with_fewer(ids, merges, 256)),
+    ("I.2", "one token too many", lambda ids, merges, size: with_fewer(ids, merges, size + 1)),
+    ("I.2", "one token too few", lambda ids, merges, size: with_fewer(ids, merges, max(256, size - 1))),
+    ("I.2", "wrong order", lambda ids, merges, size: with_fewer(ids, [pair[::-1] for pair in merges], size)),
+    ("I.2", "text is lost", lambda ids, merges, size: [number for number in ids if number < size]),
+    ("I.2", "is left", lambda ids, merges, size: [*with_fewer(ids, merges, size), size]),
+    ("I.2", "another text", lambda ids, merges, size: with_fewer(ids, merges, size)[::-1]),
+    ("I.2", "whole numbers", lambda ids, merges, size: list(map(str, with_fewer(ids, merges, size)))),
+    ("I.2", "a list of ids", lambda ids, merges, size: len(ids)),
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
@@ -1369,6 +1742,11 @@ PARTIAL = [  # a `...` is left somewhere
     ("H.1", lambda cfg: cfg["n_layers"] * ...), ("H.2", lambda logits, ids, penalty: logits / ...),
     ("6.1", lambda texts, tokenizer, share: len(texts) * ...), ("6.2", lambda classifier: 4 * ...),
     ("6.3", lambda ids, labels: [token for token in ...]),
+    ("7.1", lambda example, answer: "right" if answer in ... else "form"), ("7.2", lambda targets: ([0], ...)),
+    ("7.3", lambda lengths, batch_size: len(lengths) * ...), ("7.4", lambda logits, targets: logits.sum() / ...),
+    ("E.1", lambda change, share: change * ...), ("E.2", lambda cfg, rank, layers=None: rank * ...),
+    ("E.3", lambda first, second: (first[0], ...)),
+    ("I.1", lambda share, bands, rows: share ** ...), ("I.2", lambda ids, merges, size: [number for number in ...]),
 ]
 SOLUTIONS = {  # what no message may contain
     "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
@@ -1396,6 +1774,15 @@ SOLUTIONS = {  # what no message may contain
     "6.1": r"ceil|sort|/ ?len|1e-|>=",
     "6.2": r"\b(4|12|16) ?[·*]|numel|twelve",
     "6.3": r"Counter|max\(|bincount|unique|setdefault",
+    "7.1": r"split\(|strip|lower\(|fullmatch|isd",
+    "7.2": r"sum\(|numel|!=",
+    "7.3": r"max\(|sum\(|range\(",
+    "7.4": r"cross_entropy|reduction|gather|sum\(",
+    "E.1": r"cumsum|svdvals|<|>=",
+    "E.2": r"n_kv_heads|\+|sum\(",
+    "E.3": r"cat\(|hstack|dim=|\* ?b",
+    "I.1": r"\*\*|1 ?[-−]|\bpower\b",
+    "I.2": r"merges\[|- ?256|while|recurs",
 }
 
 

@@ -9,22 +9,28 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
+import adapter_pictures
 import classification_pictures
 import figures
+import instruction_pictures
 import mechanisms
 import modern_mechanisms
 import processes
+import test_adapter_pictures
 import test_classification_pictures
+import test_instruction_pictures
 import test_processes
+import test_tokenizer_pictures
 import test_training_pictures
 import text_mechanisms
+import tokenizer_pictures
 import training_pictures
 import verdict_pictures
 from chapters.ch03_attention import causal_mask
 from conftest import ROOT
 
 MODULES = (figures, mechanisms, text_mechanisms, modern_mechanisms, processes, training_pictures,
-           classification_pictures, verdict_pictures)
+           classification_pictures, verdict_pictures, instruction_pictures, adapter_pictures, tokenizer_pictures)
 LINE = ([0, 1], [2, 3])
 DRAWINGS = {
     "curves": lambda names: figures.curves([0, 1], {name: [2, 3] for name in names}, "x", "y", "alt"),
@@ -160,6 +166,9 @@ SAMPLES = {
     **test_processes.PICTURES,
     **test_training_pictures.PICTURES,
     **test_classification_pictures.PICTURES,
+    **test_adapter_pictures.PICTURES,
+    **test_instruction_pictures.PICTURES,
+    **test_tokenizer_pictures.PICTURES,
 }
 
 
