@@ -24,6 +24,7 @@ import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
+from instructions import measure  # noqa: E402
 from previous_chapters import (  # noqa: E402
     CachedClassifier,
     InstructionDataset,
@@ -32,14 +33,11 @@ from previous_chapters import (  # noqa: E402
     LinearWithLoRA,
     SpamDataset,
     TextClassifier,
-    answer_scores,
-    bits_per_byte,
     cache_vectors,
     calc_loss_batch_classifier,
     custom_collate_fn,
     encode_request,
     fair_parts,
-    generate_answers,
     load_lora,
     load_smollm2,
     low_rank,
@@ -82,18 +80,6 @@ def train(model, tokenizer, rate):
     return model.eval()
 
 
-def measured(model, tokenizer):
-    """Return a model's answers to chapter 7's test, and how good it still is at what it knew, as `instructions.py`."""
-    prompts = [encode_request(example, tokenizer) for example in make_examples()["test"]]
-    end = tokenizer.encode_single_token("<|im_end|>")
-    text = (DATA / "new-text.txt").read_text(encoding="utf-8")
-    questions = json.loads((DATA / "questions.json").read_text(encoding="utf-8"))
-    scores = [answer_scores(f"Question: {q['question']}\nAnswer:", q["answers"], model, tokenizer) for q in questions]
-    return {"bits_per_byte": round(bits_per_byte(text, model, tokenizer), 4),
-            "questions": sum(row.index(max(row)) == 0 for row in scores),
-            "answers": generate_answers(model, prompts, tokenizer, end, batch_size=72)}
-
-
 def spectrum_of(change):
     """Return what share of a change's squares its best approximation of each rank holds."""
     squares = torch.linalg.svdvals(change).square()
@@ -120,7 +106,7 @@ def cut(rank=8):
         for name, change in torch.load(FULL).items():
             if name.startswith("trf_blocks") and change.ndim == 2:
                 weights[name] += low_rank(change, rank)
-    return {f"full, cut to rank {rank}": measured(model, tokenizer)}
+    return {f"full, cut to rank {rank}": measure(model, tokenizer, make_examples())}
 
 
 def lora(rank=2, path=ADAPTER):
@@ -137,7 +123,7 @@ def loaded(rank=2, path=ADAPTER):
     model, tokenizer = for_training(load_smollm2())
     load_lora(model, path)
     take_lora_off(model, merge=True)  # the same, and faster
-    return {f"LoRA, rank {rank}": measured(model, tokenizer)}
+    return {f"LoRA, rank {rank}": measure(model, tokenizer, make_examples())}
 
 
 class Mail:
