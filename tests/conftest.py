@@ -11,8 +11,10 @@ os.environ["TIKTOKEN_CACHE_DIR"] = str(ROOT / "notebooks" / "data")
 os.environ["TQDM_DISABLE"] = "1"  # tqdm reads it when it is imported, and torch imports tqdm
 
 import torch  # noqa: E402
+from matplotlib.text import Text  # noqa: E402
 
 import browser as chromium  # noqa: E402
+import figures  # noqa: E402
 import previous_chapters as course  # noqa: E402
 from exercises import TINY  # noqa: E402
 
@@ -51,3 +53,16 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def draw(monkeypatch, request):
+    """Return a function that draws one of a module's PICTURES, or what it is given, with all that is written in it."""
+    shown = []
+    monkeypatch.setattr(figures, "show", lambda figure, alt: shown.append(figure))
+
+    def draw(name):
+        request.module.PICTURES[name]() if isinstance(name, str) else name()
+        return shown[-1], [text.get_text() for text in shown[-1].findobj(Text) if text.get_text()]
+
+    return draw

@@ -10,7 +10,6 @@ from matplotlib.text import Text
 from torch import nn
 
 import classification_pictures as pictures
-import figures
 import verdict_pictures
 
 COUNTS, NEVER = [[194, 6], [12, 188]], [[200, 0], [200, 0]]
@@ -77,19 +76,6 @@ PICTURES = {
     "new_head on fewer blocks": lambda: pictures.new_head(Tower(), 1, 20, "alt", head=nn.Linear(16, 2, bias=False)),
     "pooled": lambda: pictures.pooled(MESSAGES[0], VECTORS, 1, "alt"),
 }
-
-
-@pytest.fixture
-def draw(monkeypatch):
-    """Return a function that draws a picture and returns it with all that is written in it."""
-    shown = []
-    monkeypatch.setattr(figures, "show", lambda figure, alt: shown.append(figure))
-
-    def draw(name):
-        PICTURES[name]() if isinstance(name, str) else name()
-        return shown[-1], [text.get_text() for text in shown[-1].findobj(Text) if text.get_text()]
-
-    return draw
 
 
 def test_shares_of_a_confusion_are_those_of_its_counts(draw):

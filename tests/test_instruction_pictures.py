@@ -79,19 +79,6 @@ PICTURES = {
 }
 
 
-@pytest.fixture
-def draw(monkeypatch):
-    """Return a function that draws a picture and returns it with all that is written in it."""
-    shown = []
-    monkeypatch.setattr(figures, "show", lambda figure, alt: shown.append(figure))
-
-    def draw(name):
-        PICTURES[name]() if isinstance(name, str) else name()
-        return shown[-1], [text.get_text() for text in shown[-1].findobj(Text) if text.get_text()]
-
-    return draw
-
-
 def in_order(figure):
     """Return the texts of a picture as they are read: line after line, each from the left."""
     (axis,) = figure.axes

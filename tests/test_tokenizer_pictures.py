@@ -4,9 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.text import Text
 
-import figures
 import tokenizer_pictures as pictures
 
 SPEECHES = [(1800, "A One", 5000, "training"), (1801, "A One", 8000, "training"), (1912, "D Three", 60_000, "training"),
@@ -25,19 +23,6 @@ PICTURES = {
     "bytes_by_size": lambda: pictures.bytes_by_size(SIZES, SERIES, 512, "alt"),
     "starts": lambda: pictures.starts(STARTS, "alt"),
 }
-
-
-@pytest.fixture
-def draw(monkeypatch):
-    """Return a function that draws a picture and returns it with all that is written in it."""
-    shown = []
-    monkeypatch.setattr(figures, "show", lambda figure, alt: shown.append(figure))
-
-    def draw(name):
-        PICTURES[name]()
-        return shown[-1], [text.get_text() for text in shown[-1].findobj(Text) if text.get_text()]
-
-    return draw
 
 
 def dots(figure):

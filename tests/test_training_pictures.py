@@ -36,19 +36,6 @@ PICTURES = {
 }
 
 
-@pytest.fixture
-def draw(monkeypatch):
-    """Return a function that draws a picture and returns it with all that is written in it."""
-    shown = []
-    monkeypatch.setattr(figures, "show", lambda figure, alt: shown.append(figure))
-
-    def draw(name):
-        PICTURES[name]()
-        return shown[-1], [text.get_text() for text in shown[-1].findobj(Text) if text.get_text()]
-
-    return draw
-
-
 def test_gradients_are_those_of_autograd(draw):
     _, texts = draw("grad_graph back")
     by_w, by_b = (gradient.item() for gradient in torch.autograd.grad(LOSS, [W, B], retain_graph=True))
