@@ -26,8 +26,8 @@ Pictures of how something works are in `mechanisms.py` (vectors, matrices, atten
 `modern_mechanisms.py` (speed, the cache, rotary positions, what heads do), `processes.py` (what happens step by step)
 `training_pictures.py` (gradients, steps downhill, what training costs), `classification_pictures.py` (from a model of
 language to a classifier), `verdict_pictures.py` (how good verdicts are), `instruction_pictures.py` (following
-instructions), `adapter_pictures.py` (LoRA) and `tokenizer_pictures.py` (a text, its copies and its vocabulary); those
-that respond to the reader are in `interactive.py`.
+instructions), `adapter_pictures.py` (LoRA), `tokenizer_pictures.py` (a text, its copies and its vocabulary) and
+`pretraining_pictures.py` (a run and how models grow better); those that respond to the reader are in `interactive.py`.
 """
 
 import io

@@ -15,10 +15,12 @@ import figures
 import instruction_pictures
 import mechanisms
 import modern_mechanisms
+import pretraining_pictures
 import processes
 import test_adapter_pictures
 import test_classification_pictures
 import test_instruction_pictures
+import test_pretraining_pictures
 import test_processes
 import test_tokenizer_pictures
 import test_training_pictures
@@ -30,7 +32,8 @@ from chapters.ch03_attention import causal_mask
 from conftest import ROOT
 
 MODULES = (figures, mechanisms, text_mechanisms, modern_mechanisms, processes, training_pictures,
-           classification_pictures, verdict_pictures, instruction_pictures, adapter_pictures, tokenizer_pictures)
+           classification_pictures, verdict_pictures, instruction_pictures, adapter_pictures, tokenizer_pictures,
+           pretraining_pictures)
 LINE = ([0, 1], [2, 3])
 DRAWINGS = {
     "curves": lambda names: figures.curves([0, 1], {name: [2, 3] for name in names}, "x", "y", "alt"),
@@ -169,6 +172,7 @@ SAMPLES = {
     **test_adapter_pictures.PICTURES,
     **test_instruction_pictures.PICTURES,
     **test_tokenizer_pictures.PICTURES,
+    **test_pretraining_pictures.PICTURES,
 }
 
 
