@@ -279,3 +279,21 @@ from chapters.appendix_I1_tokenizer import (
     BPETokenizer,       # I.6 · The tokenizer
     grow_vocabulary,    # I.8.1 · A row more
 )
+
+# Appendix I, part 2 · A run that generalises (notebooks/appendix-I2-generalising.ipynb)
+from chapters.appendix_I2_generalising import (
+    documents_of,         # I.10.1 · End to end
+    write_token_ids,      # I.10.1 · End to end
+    window_loader,        # I.10.2 · Windows that lie side by side
+    init_like_gpt2,       # I.12 · Where the weights start
+    SETTINGS,             # I.12 · Where the weights start
+    small_model,          # I.12 · Where the weights start
+    small_optimizer,      # I.12 · Where the weights start
+    orthogonalize,        # I.13.2 · Without computing singular values
+    parameter_groups,     # I.13.3 · The optimizer
+    warmup_stable_decay,  # I.13.4 · Against AdamW
+    follow_schedule,      # I.13.4 · Against AdamW
+    pretrain,             # I.13.4 · Against AdamW
+    fit_scaling_law,      # I.16.3 · A law of two variables
+    loss_by_law,          # I.16.3 · A law of two variables
+)

@@ -1510,3 +1510,99 @@ def _taken_apart(ids, merges, size):
         return list(ids)
     return _taken_apart([part for number in ids for part in (merges[number - 256] if number >= size else (number,))],
                         merges, size)
+
+
+@exercise("I.3")
+def _padding_share(padding_share):
+    for lengths, places in (([4, 10, 33, 7, 15, 16], 8), ([5, 2, 9], 6), ([1, 1, 30], 4), ([7], 8), ([8, 3], 8),
+                            ([127, 700, 20, 2000, 3, 255], 128)):
+        found = as_number(call(padding_share, list(lengths), places), "return one number, a share")
+        taken = [length + 1 for length in lengths]
+        used = sum(taken)
+        total, right = _rows_of_own(taken, places)
+        cut = sum(min(length, places) for length in taken)
+        longest = len(taken) * -(-max(taken) // places) * places
+        without, share_without = _rows_of_own(lengths, places)
+        _, share_with_two = _rows_of_own([length + 2 for length in lengths], places)
+        _, share_packed = _rows_of_own([used], places)
+        mistakes = [
+            (share_without, "each document also has its end token, which needs a place"),
+            (1 - sum(lengths) / total, "the end tokens are no padding"),
+            (1 - used / without, "the end tokens need places in the rows as well"),
+            (share_with_two, "each document has one end token, not two"),
+            ((total - used) / used, "that divides by the tokens; which share of all places is it?"),
+            ((total - used) / sum(lengths), "that divides by the tokens; which share of all places is it?"),
+            (used / total, "that is the share of the tokens; the padding is the rest"),
+            (1 - cut / (len(taken) * places), "long documents are cut to one row; they go on in the next"),
+            (1 - used / (len(taken) * places), "a long document needs several rows, not one"),
+            (1 - used / (total + places * sum(not length % places for length in taken)),
+             "one row too many for a document that fills its rows exactly"),
+            (1 - used / (places * sum(length // places for length in taken)),
+             "the last row of a document is a whole row, also where the document fills it in part"),
+            (1 - used / longest, "each document has as many rows as it needs, not as many as the longest one"),
+            (sum(_rows_of_own([length], places)[1] for length in taken) / len(taken),
+             "that is the mean of the documents' shares; a long document has more places than a short one"),
+            (share_packed, "that is everything packed end to end; here each document has rows of its own"),
+            (100 * right, "that is in percent; return a number between 0 and 1"),
+            (total - used, "that is how many places are padding; which share of all places is it?"),
+        ]
+        if not near(found, right, 1e-6):
+            explain(found, [(value, hint) for value, hint in mistakes if not near(value, right, 1e-6)],
+                    f"for documents of {', '.join(map(str, lengths))} tokens in rows of {places}, {found:.4g} is not "
+                    "the share of padding", 1e-6)
+    return "a document wastes less than one row, however long it is; so it is short ones for which packing matters"
+
+
+def _rows_of_own(taken, places):
+    total = sum(-(-length // places) for length in taken) * places
+    return total, 1 - sum(taken) / total
+
+
+@exercise("I.4")
+def _best_size(best_size):
+    large = {"E": 1.69, "A": 406.4, "alpha": 0.34, "B": 410.7, "beta": 0.28}
+    small = {"E": 1.5, "A": 60, "alpha": 0.3, "B": 900, "beta": 0.4}
+    other = {"E": 1.8172, "A": 482.01, "alpha": 0.3478, "B": 2085.43, "beta": 0.3658}
+    few, many = (_size_by(best_size, large, flops) for flops in (1e20, 5.76e23))
+    expect(not near(math.log(few), math.log(many), 1e-6),
+           "your size stays the same, whatever flops is; with more of them a larger model that reads more is best")
+    for law, flops in ((large, 5.76e23), (large, 1e20), (small, 1e13), (small, 3e17), (other, 1e21)):
+        found, right = _size_by(best_size, law, flops), _smallest_loss(law, flops)
+        A, alpha, B, beta = (law[name] for name in ("A", "alpha", "B", "beta"))
+        mistakes = [
+            (flops / 6 / right, "that is the number of tokens; how many parameters?"),
+            (_smallest_loss(law, 6 * flops), "how many operations does a parameter cost for each token?"),
+            (_smallest_loss({**law, "alpha": beta, "beta": alpha}, flops), "have alpha and beta changed places?"),
+            (right * (flops / 6) ** ((alpha - beta) / (alpha + beta)), "have alpha and beta changed places?"),
+            (_smallest_loss({**law, "A": B, "B": A}, flops), "have A and B changed places?"),
+            (_smallest_loss({**law, "A": A / alpha, "B": B / beta}, flops),
+             "there both parts are equally large, which is not where their sum is smallest"),
+            ((flops / 120) ** 0.5, "twenty tokens for each parameter are a rule of thumb; what does this law say?"),
+            ((flops / 6) ** 0.5, "there are as many tokens as parameters; is the loss smallest there?"),
+            (_loss(law, right, flops), "that is the smallest loss; at how many parameters is it?"),
+        ]
+        if not near(math.log(found), math.log(right), 0.03):
+            otherwise = (f"{found:.3g} parameters have a loss of {_loss(law, found, flops):.4g} by the law; a "
+                         f"{'smaller' if found > right else 'larger'} model has less")
+            if found > 100 * right:
+                otherwise = "so large a model has next to no text to read, and the loss has a part for that as well"
+            if found < right / 100:
+                otherwise = "so small a model gains little from so much text, and the loss has a part for that as well"
+            mistakes = [(math.log(value), hint) for value, hint in mistakes if abs(math.log(value / right)) > 0.03]
+            explain(math.log(found), mistakes, otherwise, 0.03)
+    return "the size where one per cent more parameters gains just what one per cent fewer tokens loses"
+
+
+def _size_by(best_size, law, flops):
+    found = as_number(call(best_size, dict(law), flops), "return one number, of parameters")
+    expect(0 < found < math.inf, f"{found:.4g} is no number of parameters")
+    return found
+
+
+def _loss(law, size, flops):
+    return law["E"] + law["A"] / size ** law["alpha"] + law["B"] / (flops / 6 / size) ** law["beta"]
+
+
+def _smallest_loss(law, flops):
+    A, alpha, B, beta = (law[name] for name in ("A", "alpha", "B", "beta"))
+    return (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (flops / 6) ** (beta / (alpha + beta))

@@ -1165,6 +1165,69 @@ def with_fewer_once(ids, merges, vocab_size):
     return [part for old in ids for part in (merges[old - 256] if old >= vocab_size else (old,))]
 
 
+# I.3
+
+
+def padding_share(lengths, num_tokens, ends=1, counted=None, divide=lambda padding, places, tokens: padding / places):
+    taken = [length + ends for length in lengths]
+    places = sum(num_tokens * math.ceil(length / num_tokens) for length in taken)
+    tokens = sum(lengths) + (ends if counted is None else counted) * len(lengths)
+    return divide(places - tokens, places, tokens)
+
+
+def padding_by_rows(lengths, num_tokens):
+    rows = []
+    for length in lengths:
+        document = [1] * (length + 1)
+        for begin in range(0, len(document), num_tokens):
+            row = document[begin : begin + num_tokens]
+            rows.append(row + [0] * (num_tokens - len(row)))
+    return 1 - np.mean(rows)
+
+
+def change_padding(rows):
+    """Return a function whose documents, their ends included, have as many rows as `rows` says."""
+    def share(lengths, num_tokens):
+        taken = [length + 1 for length in lengths]
+        return 1 - sum(taken) / (num_tokens * sum(rows(length, num_tokens, taken) for length in taken))
+
+    return share
+
+
+def padding_if_cut(lengths, num_tokens):
+    return 1 - sum(min(length + 1, num_tokens) for length in lengths) / (num_tokens * len(lengths))
+
+
+# I.4
+
+
+def best_size(law, flops, operations=6):
+    tokens_for_one = flops / operations  # N · D
+    ratio = law["alpha"] * law["A"] / (law["beta"] * law["B"])
+    return (ratio * tokens_for_one ** law["beta"]) ** (1 / (law["alpha"] + law["beta"]))
+
+
+def size_by_trying(law, flops, pick=lambda sizes, tokens, losses: sizes[losses.argmin()]):
+    sizes = np.geomspace(1, flops / 6, 2000)
+    tokens = flops / (6 * sizes)
+    losses = law["E"] + law["A"] / sizes ** law["alpha"] + law["B"] / tokens ** law["beta"]
+    return pick(sizes, tokens, losses)
+
+
+def size_by_halving(law, flops):
+    low, high = 0.0, math.log(flops / 6)
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        gain = law["alpha"] * law["A"] / math.exp(middle) ** law["alpha"]
+        loss = law["beta"] * law["B"] / (flops / 6 / math.exp(middle)) ** law["beta"]
+        low, high = (middle, high) if gain > loss else (low, middle)
+    return torch.tensor(math.exp(low))
+
+
+def change_law(**names):
+    return lambda law, flops: best_size({name: law[names.get(name, name)] for name in law}, flops)
+
+
 RIGHT = [
     ("1.1", choices), ("1.1", choices_by_logarithms),
     ("1.2", gap_fillers), ("1.2", gap_fillers_in_a_dict),
@@ -1214,6 +1277,10 @@ RIGHT = [
     ("E.3", both_at_once), ("E.3", both_by_numpy), ("E.3", partial(both_at_once, in_a=True)),
     ("I.1", chance_to_meet), ("I.1", chance_by_bands),
     ("I.2", with_fewer), ("I.2", with_fewer_from_the_last),
+    ("I.3", padding_share), ("I.3", padding_by_rows),
+    ("I.3", lambda lengths, num_tokens: torch.tensor(padding_share(lengths, num_tokens))),
+    ("I.4", best_size), ("I.4", size_by_trying), ("I.4", size_by_halving),
+    ("I.4", lambda law, flops: round(best_size(law, flops))),
 ]
 WRONG = [
     ("1.1", "that is the mean of the probabilities", partial(choices, invert=lambda mean: mean)),
@@ -1724,6 +1791,44 @@ WRONG = [
     ("I.2", "another text", lambda ids, merges, size: with_fewer(ids, merges, size)[::-1]),
     ("I.2", "whole numbers", lambda ids, merges, size: list(map(str, with_fewer(ids, merges, size)))),
     ("I.2", "a list of ids", lambda ids, merges, size: len(ids)),
+    ("I.3", "also has its end token", partial(padding_share, ends=0)),
+    ("I.3", "no padding", partial(padding_share, counted=0)),
+    ("I.3", "places in the rows", partial(padding_share, ends=0, counted=1)),
+    ("I.3", "one end token, not two", partial(padding_share, ends=2)),
+    ("I.3", "divides by the tokens", partial(padding_share, divide=lambda padding, places, tokens: padding / tokens)),
+    ("I.3", "divides by the tokens", lambda lengths, n: padding_share(
+        lengths, n, divide=lambda padding, *_: padding / sum(lengths))),
+    ("I.3", "share of the tokens", partial(padding_share, divide=lambda padding, places, tokens: tokens / places)),
+    ("I.3", "cut to one row", padding_if_cut),
+    ("I.3", "several rows, not one", change_padding(lambda length, n, taken: 1)),
+    ("I.3", "one row too many", change_padding(lambda length, n, taken: length // n + 1)),
+    ("I.3", "fills it in part", change_padding(lambda length, n, taken: length // n)),
+    ("I.3", "as many as the longest", change_padding(lambda length, n, taken: math.ceil(max(taken) / n))),
+    ("I.3", "mean of the documents", lambda lengths, n: np.mean([padding_share([length], n) for length in lengths])),
+    ("I.3", "packed end to end", lambda lengths, n: padding_share([sum(lengths) + len(lengths) - 1], n)),
+    ("I.3", "percent", partial(padding_share, divide=lambda padding, places, tokens: 100 * padding / places)),
+    ("I.3", "how many places", partial(padding_share, divide=lambda padding, *_: padding)),
+    ("I.3", "is not the share", lambda lengths, n: 0.9),
+    ("I.3", "return one number", lambda lengths, n: [padding_share(lengths, n)]),
+    ("I.4", "number of tokens", lambda law, flops: flops / 6 / best_size(law, flops)),
+    ("I.4", "number of tokens", partial(size_by_trying, pick=lambda sizes, tokens, losses: tokens[losses.argmin()])),
+    ("I.4", "how many operations", partial(best_size, operations=1)),
+    ("I.4", "alpha and beta", change_law(alpha="beta", beta="alpha")),
+    ("I.4", "alpha and beta", lambda law, flops: (law["alpha"] * law["A"] / (law["beta"] * law["B"])) ** (
+        1 / (law["alpha"] + law["beta"])) * (flops / 6) ** (law["alpha"] / (law["alpha"] + law["beta"]))),
+    ("I.4", "A and B", change_law(A="B", B="A")),
+    ("I.4", "equally large", lambda law, flops: best_size({**law, "A": law["A"] * law["beta"] / law["alpha"]}, flops)),
+    ("I.4", "rule of thumb", lambda law, flops: (flops / 120) ** 0.5),
+    ("I.4", "as many tokens as", lambda law, flops: (flops / 6) ** 0.5),
+    ("I.4", "smallest loss; at how many", partial(size_by_trying, pick=lambda sizes, tokens, losses: losses.min())),
+    ("I.4", "stays the same", lambda law, flops: best_size(law, 6)), ("I.4", "stays the same", lambda *case: 70e9),
+    ("I.4", "next to no text", partial(size_by_trying, pick=lambda sizes, *_: sizes[-1])),
+    ("I.4", "so small a model", lambda law, flops: math.log(flops)),
+    ("I.4", "a smaller model has less", lambda law, flops: 1.1 * best_size(law, flops)),
+    ("I.4", "a larger model has less", lambda law, flops: 0.9 * best_size(law, flops)),
+    ("I.4", "is no number of parameters", lambda law, flops: -best_size(law, flops)),
+    ("I.4", "is no number of parameters", lambda law, flops: math.nan),
+    ("I.4", "return one number", partial(size_by_trying, pick=lambda sizes, tokens, losses: sizes)),
 ]
 PARTIAL = [  # a `...` is left somewhere
     ("2.1", lambda text: (BPE.encode(text), ..., ...)), ("2.1", lambda text: [token for token in ...]),
@@ -1747,6 +1852,7 @@ PARTIAL = [  # a `...` is left somewhere
     ("E.1", lambda change, share: change * ...), ("E.2", lambda cfg, rank, layers=None: rank * ...),
     ("E.3", lambda first, second: (first[0], ...)),
     ("I.1", lambda share, bands, rows: share ** ...), ("I.2", lambda ids, merges, size: [number for number in ...]),
+    ("I.3", lambda lengths, num_tokens: sum(lengths) / ...), ("I.4", lambda law, flops: law["alpha"] * ...),
 ]
 SOLUTIONS = {  # what no message may contain
     "1.1": r"\*\*|log|\bn-th", "1.2": r"\[i", "1.3": r"\b6\b|864|\*",
@@ -1783,6 +1889,8 @@ SOLUTIONS = {  # what no message may contain
     "E.3": r"cat\(|hstack|dim=|\* ?b",
     "I.1": r"\*\*|1 ?[-−]|\bpower\b",
     "I.2": r"merges\[|- ?256|while|recurs",
+    "I.3": r"ceil|//|\+ ?1\b|1 ?[-−]|sum\(",
+    "I.4": r"\*\*|6 ?[·*]|/ ?6\b|argmin|alpha ?[·*]|derivative|slope",
 }
 
 
